@@ -1,0 +1,49 @@
+# Each target makes the environment it needs first, and makes it again when pyproject.toml or constraints.txt change.
+# PYTHON names the interpreter (3.11 to 3.13), JOBS the number of test processes, ONLY the benchmarks to run.
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+JOBS ?= 2
+ONLY ?=
+
+# The environment $(@D): new where it is absent or was left half made, else only brought up to date. `ready` is written last.
+# torch comes first and pinned, because what is installed after it must not choose another one.
+define environment
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found. Install one, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Preparing $(@D), a few minutes the first time"
+	@test -f $@ || $(PYTHON) -m venv --clear $(@D)
+	@rm -f $@
+	@$(@D)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt torch
+	@$(@D)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt $(1)
+	@touch $@
+endef
+
+.PHONY: demo test test-slow lint types bench clean
+
+demo: .venv/ready
+	.venv/bin/cutis demo --out demo-run
+
+test: .venv/ready
+	.venv/bin/python -m pytest -n $(JOBS) --dist loadfile
+
+test-slow: .venv/ready
+	.venv/bin/python -m pytest -m slow
+
+lint: .venv/ready
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+
+types: .venv/ready
+	.venv/bin/mypy
+
+bench: .venv-bench/ready
+	.venv-bench/bin/python -m benchmarks $(ONLY)
+
+clean:
+	rm -rf .venv .venv-bench
+
+.venv/ready: pyproject.toml constraints.txt
+	$(call environment,-e '.[dev]')
+
+.venv-bench/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
+	$(call environment,-e . -r benchmarks/requirements.txt)

@@ -1,0 +1,1 @@
+"""Cutis: from labelled skin images to a classifier that can be believed."""

@@ -1,0 +1,87 @@
+"""Progress as seen: one live line with the time left on a terminal, plain lines elsewhere, warnings only where JSON is wanted."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from cutis.progress import OnStep, Progress
+
+NAMES = {"read": "Reading", "cache": "Decoding", "train": "Training", "predict": "Predicting", "evaluate": "Measuring", "report": "Writing"}
+
+
+class JsonProgress(Progress):
+    """Standard output stays JSON; warnings go to standard error."""
+
+    def warn(self, text: str) -> None:
+        """A warning on standard error."""
+        print(f"cutis: {text}", file=sys.stderr, flush=True)
+
+
+class PlainProgress(JsonProgress):
+    """Lines on standard error; long parts say every ten seconds how far they are and how long still."""
+
+    EVERY = 10.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._since: dict[str, tuple[float, int]] = {}
+        self._said = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """One line."""
+        print(text, file=sys.stderr, flush=True)
+
+    def step(self, part: str, done: int, total: int) -> None:
+        """A line now and then."""
+        now = time.monotonic()
+        start, first = self._since.setdefault(part, (now, done))
+        if done < first:  # another round of the same part: an epoch
+            start, first = self._since[part] = (now, done)
+        if now - self._said >= self.EVERY and done > first:
+            self._said = now
+            left = (now - start) / (done - first) * (total - done)
+            self.say(f"{NAMES.get(part, part)}: {done:,} of {total:,}, {left:.0f} s left")
+
+
+class TerminalProgress(Progress):
+    """A live line below the lines already said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.console = Console(stderr=True, highlight=False)
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+
+    def say(self, text: str) -> None:
+        """One line above the live one."""
+        self.console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """One line that stands out by its word, not by its colour alone."""
+        self.console.print(f"Warning: {text}", style="bold", markup=False)
+
+    def step(self, part: str, done: int, total: int) -> None:
+        """Move the live line."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=total)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[OnStep]:
+        """A live line while the part lasts."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(30),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
+            TimeRemainingColumn(),
+        )
+        with Bar(*columns, console=self.console, transient=True) as bar, super().part(name) as on_step:
+            self._bar, self._task = bar, bar.add_task(NAMES.get(name, name.capitalize()), total=1)
+            try:
+                yield on_step
+            finally:
+                self._bar = None

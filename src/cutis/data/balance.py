@@ -1,0 +1,57 @@
+"""Balancing: which training rows an epoch sees, and how often. It is given training rows only, so nothing it does can leak."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cutis import recipe
+from cutis.randomness import stream
+from cutis.registry import Registry
+
+Indices = NDArray[np.int64]
+
+balances: Registry[Callable[..., Indices]] = Registry("balancing", "cutis.data.balance")
+"""A balancing takes (labels of the N training rows as 0..C-1, seed, epoch, **options) and returns indices into them."""
+
+
+def indices(labels: Indices, spec: recipe.Balance, seed: int, epoch: int) -> Indices:
+    """The rows of one epoch, unshuffled. Raises ValueError where the options do not fit."""
+    try:
+        return balances[spec.name](labels, seed, epoch, **spec.options)
+    except TypeError as error:
+        raise ValueError(f"balance.options={spec.options} do not fit the balancing {spec.name!r}: {error}") from error
+
+
+@balances.register("none")
+def none(labels: Indices, seed: int, epoch: int) -> Indices:
+    """Every row once."""
+    return np.arange(len(labels))
+
+
+@balances.register("sampling")
+def sampling(labels: Indices, seed: int, epoch: int, power: float = 1.0) -> Indices:
+    """As many rows as there are, drawn anew each epoch with replacement, a class with weight n_class ** (1 - power).
+
+    power 1 makes classes equally frequent, 0.5 is square-root sampling, 0 leaves the frequencies as they are.
+    """
+    weight = np.bincount(labels)[labels].astype(float) ** -power
+    return stream(seed, "sampling", epoch).choice(len(labels), len(labels), p=weight / weight.sum())
+
+
+@balances.register("count")
+def count(labels: Indices, seed: int, epoch: int, count: int = 0) -> Indices:
+    """Every class brought to one count, drawn once for the run.
+
+    A class with more rows gives ``count`` different ones, a class with fewer gives each of its rows equally often, the rest drawn
+    without replacement. ``count`` 0: the mean of the smallest and the largest class.
+    """
+    rng = stream(seed, "count")
+    sizes = np.bincount(labels)
+    target = count or round((sizes[sizes > 0].min() + sizes.max()) / 2)
+    rows = []
+    for c in np.flatnonzero(sizes):
+        own = np.flatnonzero(labels == c)
+        whole, rest = divmod(target, len(own))
+        rows += [np.tile(own, whole), rng.choice(own, rest, replace=False)]
+    return np.sort(np.concatenate(rows))

@@ -1,0 +1,108 @@
+"""Backbones: any timm model by name, and the few of our own, without their classifier."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from cutis.errors import CutisError
+from cutis.registry import Registry, unknown
+
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+backbones: Registry[Callable[..., nn.Module]] = Registry("backbone", "cutis.models.backbones")
+"""Our own backbones; they offer what timm's do: forward_features, forward_head, num_features, group_matcher, pretrained_cfg."""
+
+
+def is_known(name: str) -> bool:
+    """Whether a backbone of that name can be built."""
+    return name in backbones or timm.is_model(name)
+
+
+def create(name: str, size: tuple[int, int], options: dict[str, Any]) -> nn.Module:
+    """The backbone with random weights and no classifier, for images of this height and width.
+
+    Raises ValueError naming near names where it is unknown, or the option it does not take.
+    """
+    if not is_known(name):
+        raise CutisError(unknown("backbone", name, near(name)))
+    try:
+        if name in backbones:
+            return backbones[name](**options)
+        model: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **options)
+    except TypeError as error:
+        raise CutisError(f"The backbone {name} does not take model.options={options}: {error}") from error
+    return model
+
+
+def fit_to(model: nn.Module, size: tuple[int, int]) -> None:
+    """Make a backbone of fixed input size (a vision transformer) take images of this size, its position table resampled."""
+    cfg = getattr(model, "pretrained_cfg", {})
+    if cfg.get("fixed_input_size") and tuple(cfg["input_size"][1:]) != tuple(size):
+        if not hasattr(model, "set_input_size"):
+            raise CutisError(
+                f"The backbone {cfg.get('architecture')} takes only images of {cfg['input_size'][1:]} pixels; set images.size to that."
+            )
+        parameters = inspect.signature(model.set_input_size).parameters
+        model.set_input_size(**{"img_size": tuple(size)} if "img_size" in parameters else {"input_size": tuple(size)})  # type: ignore[operator]
+
+
+def near(name: str) -> list[str]:
+    """Names worth suggesting: our own, and timm's with the same beginning."""
+    stem = name.split(".")[0].split("_")[0][:6]
+    return [*backbones, *timm.list_models(f"*{stem}*", include_tags=False)[:30]] if stem else [*backbones]
+
+
+def blocks(model: nn.Module) -> list[list[nn.Parameter]]:
+    """The parameters in blocks from the input to the output, as timm groups them (stages of a CNN, layers of a transformer)."""
+    from timm.models import group_with_matcher
+
+    groups = group_with_matcher(model.named_parameters(), model.group_matcher(coarse=False))  # type: ignore[operator]
+    named = dict(model.named_parameters())
+    return [[named[n] for n in names] for _, names in sorted(groups.items())]
+
+
+@backbones.register("plain_cnn")
+def plain_cnn(channels: tuple[int, ...] = (16, 32, 64), batchnorm: bool = False) -> nn.Module:
+    """The plain CNN of the ISIC 2019 study: 3x3 convolution, ReLU and 2x2 max pooling, once for each number of channels."""
+    return PlainCNN(tuple(channels), batchnorm)
+
+
+class PlainCNN(nn.Module):
+    """(3x3 'same' convolution [, batch norm], ReLU, 2x2 max pooling) x len(channels)."""
+
+    def __init__(self, channels: tuple[int, ...], batchnorm: bool) -> None:
+        super().__init__()
+        stages: list[nn.Module] = []
+        for before, after in zip((3, *channels), channels, strict=False):
+            norm = [nn.BatchNorm2d(after)] if batchnorm else []
+            stages.append(nn.Sequential(nn.Conv2d(before, after, 3, padding=1), *norm, nn.ReLU(), nn.MaxPool2d(2)))
+        self.stages = nn.Sequential(*stages)
+        self.num_features = channels[-1]
+        self.pretrained_cfg = {"architecture": "plain_cnn", **IMAGENET}
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """B x 3 x H x W to B x C x H/2^k x W/2^k."""
+        maps: Tensor = self.stages(x)
+        return maps
+
+    def forward_head(self, x: Tensor, pre_logits: bool = True) -> Tensor:
+        """Global average pooling."""
+        return x.mean((2, 3))
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """How timm groups the parameters: one block a stage."""
+        return {"stem": r"^$", "blocks": r"^stages\.(\d+)"}
+
+
+def feature_shape(model: nn.Module, size: tuple[int, int]) -> tuple[int, ...]:
+    """Shape of ``forward_features`` for one image of this size, found without computing."""
+    from copy import deepcopy
+
+    ghost = deepcopy(model).to("meta").eval()
+    with torch.no_grad():
+        out = ghost.forward_features(torch.empty(1, 3, *size, device="meta"))  # type: ignore[operator]
+    return tuple(out.shape[1:])

@@ -1,0 +1,154 @@
+"""Heads as data: a list of words such as ("avgpool", "dense:128", "relu", "dropout:0.2") becomes layers with the right shapes."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from cutis.registry import Registry
+
+Shape = tuple[int, ...]  # without the batch: (channels, height, width) or (features,)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer and the shape that leaves it. ``fixed``: no parameters and no randomness, so its output can be kept with a frozen backbone's."""
+
+    module: nn.Module
+    out: Shape
+    fixed: bool = False
+
+
+layers: Registry[Callable[..., Layer]] = Registry("head layer", "cutis.models.heads")
+
+
+@layers.register("avgpool")
+def avgpool(shape: Shape) -> Layer:
+    """Global average pooling: mean over height and width."""
+    return Layer(GlobalAverage(), (_map(shape, "avgpool")[0],), fixed=True)
+
+
+@layers.register("flatten")
+def flatten(shape: Shape) -> Layer:
+    """All values in one row, channels first (Keras flattens channels last: the same layer up to the order of its inputs)."""
+    return Layer(nn.Flatten(), (int(torch.Size(shape).numel()),), fixed=True)
+
+
+@layers.register("dense")
+def dense(shape: Shape, units: int) -> Layer:
+    """Fully connected, ``units`` outputs."""
+    return Layer(nn.Linear(_row(shape, "dense"), units), (units,))
+
+
+@layers.register("conv")
+def conv(shape: Shape, channels: int, kernel: int = 3) -> Layer:
+    """Convolution that keeps height and width."""
+    c, h, w = _map(shape, "conv")
+    return Layer(nn.Conv2d(c, channels, kernel, padding=kernel // 2), (channels, h, w))
+
+
+@layers.register("batchnorm")
+def batchnorm(shape: Shape) -> Layer:
+    """Batch normalisation, of a map or of a row."""
+    return Layer(nn.BatchNorm2d(shape[0]) if len(shape) == 3 else nn.BatchNorm1d(shape[0]), shape)
+
+
+@layers.register("layernorm")
+def layernorm(shape: Shape) -> Layer:
+    """Layer normalisation of a row."""
+    return Layer(nn.LayerNorm(_row(shape, "layernorm")), shape)
+
+
+@layers.register("dropout")
+def dropout(shape: Shape, rate: float) -> Layer:
+    """Sets a share ``rate`` of the values to zero while training."""
+    if not 0 <= rate < 1:
+        raise ValueError(f"dropout takes a rate from 0 to below 1, not {rate}.")
+    return Layer(nn.Dropout(rate), shape)
+
+
+@layers.register("relu")
+def relu(shape: Shape) -> Layer:
+    """max(0, x)."""
+    return Layer(nn.ReLU(), shape)
+
+
+@layers.register("gelu")
+def gelu(shape: Shape) -> Layer:
+    """Gaussian error linear unit."""
+    return Layer(nn.GELU(), shape)
+
+
+@layers.register("attention")
+def attention(shape: Shape, channels: int = 64) -> Layer:
+    """Spatial attention: 1x1 convolution to ``channels``, ReLU, 1x1 convolution to one sigmoid gate that multiplies every channel."""
+    return Layer(SpatialAttention(_map(shape, "attention")[0], channels), shape)
+
+
+class GlobalAverage(nn.Module):
+    """Mean over height and width: B x C x H x W to B x C."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool."""
+        return x.mean((2, 3))
+
+
+class SpatialAttention(nn.Module):
+    """Gate in 0..1 for each place of a map, the same for all channels."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, 1, 1), nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B x C x H x W to the same shape."""
+        gated: Tensor = x * self.gate(x)
+        return gated
+
+
+def build(words: Sequence[str], shape: Shape, classes: int) -> tuple[nn.Sequential, nn.Sequential]:
+    """The layers for a feature of this shape, as (fixed, trained).
+
+    ``fixed`` holds the leading layers without parameters or randomness; ``trained`` the rest and the last dense layer with one
+    logit a class. Raises ValueError naming the word that cannot be used.
+    """
+    fixed: list[nn.Module] = []
+    trained: list[nn.Module] = []
+    for word in words:
+        layer = _layer(word, shape)
+        (fixed if layer.fixed and not trained else trained).append(layer.module)
+        shape = layer.out
+    if len(shape) != 1:
+        raise ValueError(f"The head {list(words)} ends with a map {shape}; put avgpool or flatten before the end.")
+    return nn.Sequential(*fixed), nn.Sequential(*trained, nn.Linear(shape[0], classes))
+
+
+def _layer(word: str, shape: Shape) -> Layer:
+    name, *arguments = word.split(":")
+    make = layers[name]
+    parameters = list(inspect.signature(make).parameters.values())[1:]
+    if len(arguments) > len(parameters):
+        raise ValueError(f"The head layer {word!r} has too many values; {name} takes {[p.name for p in parameters]}.")
+    try:
+        values = [p.annotation(a) for p, a in zip(parameters, arguments, strict=False)]
+        inspect.signature(make).bind(shape, *values)
+    except (TypeError, ValueError) as error:
+        usage = ":".join([name, *(p.name.upper() for p in parameters)])
+        raise ValueError(f"The head layer {word!r} cannot be used; write it as {usage}.") from error
+    return make(shape, *values)
+
+
+def _map(shape: Shape, name: str) -> Shape:
+    if len(shape) != 3:
+        raise ValueError(
+            f"The head layer {name!r} needs a map (channels, height, width), but gets a row of {shape[0]}; put it before pooling."
+        )
+    return shape
+
+
+def _row(shape: Shape, name: str) -> int:
+    if len(shape) != 1:
+        raise ValueError(f"The head layer {name!r} needs a row, but gets a map {shape}; put avgpool or flatten before it.")
+    return shape[0]

@@ -1,0 +1,32 @@
+"""How long work says what it does: an object that is told, and that also measures how long each part took."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+OnStep = Callable[[int, int], None]
+
+
+class Progress:
+    """Says nothing and measures; the command line's subclasses draw. ``seconds`` holds the time of each part."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def say(self, text: str) -> None:
+        """A line worth reading."""
+
+    def warn(self, text: str) -> None:
+        """A line that must not be missed."""
+
+    def step(self, part: str, done: int, total: int) -> None:
+        """``done`` of ``total`` steps of a part are over."""
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[OnStep]:
+        """Measure a part of the work; gives the function to be told how far it is."""
+        started = time.perf_counter()
+        try:
+            yield lambda done, total: self.step(name, done, total)
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0) + time.perf_counter() - started, 3)

@@ -1,0 +1,365 @@
+"""The recipe: everything that decides a run, as one frozen, checked value that JSON can hold."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
+
+from cutis.errors import CutisError
+from cutis.registry import Registry, unknown
+
+
+class Part(BaseModel):
+    """A frozen piece of a recipe; a field that does not exist is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+def _listed(value: Any) -> Any:
+    """One number is a list of one; text is split at its commas."""
+    if isinstance(value, str):
+        return tuple(filter(None, value.split(",")))
+    return (value,) if isinstance(value, int) else value
+
+
+def _as_json(options: dict[str, Any]) -> dict[str, Any]:
+    """Options as JSON holds them, so that a recipe read back equals the one written."""
+    try:
+        return dict(json.loads(json.dumps(options, allow_nan=False)))
+    except TypeError as error:
+        raise ValueError(f"options hold numbers, text, lists and mappings only ({error})") from error
+
+
+Side = Annotated[int, Field(gt=0)]
+Factor = Annotated[float, Field(gt=0)]
+Options = Annotated[dict[str, Any], AfterValidator(_as_json)]
+Head = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+
+
+class Images(Part):
+    """How a file becomes the stored pixels."""
+
+    size: Annotated[tuple[Side, Side], BeforeValidator(lambda v: (v, v) if isinstance(v, int) else v)] = (224, 224)
+    """Height and width of the stored image, in pixels; one number means a square."""
+    fit: Literal["squash", "crop", "pad"] = "crop"
+    """How another aspect ratio is fitted: squash (stretch), crop (centre), pad (black borders)."""
+    max_unreadable: float = Field(0.01, ge=0, le=1)
+    """The largest share of files that may be unreadable before the run stops."""
+    max_pixels: int = Field(100_000_000, gt=0)
+    """Files with more pixels than this are refused from their header, before decoding."""
+
+
+class Split(Part):
+    """How rows are divided when the data do not say; groups are never cut."""
+
+    test: float = Field(0.2, ge=0, lt=1)
+    """Share of images for testing."""
+    val: float = Field(0.1, ge=0, lt=1)
+    """Share of images for validation: early stopping, best weights, thresholds."""
+    folds: int = Field(0, ge=0)
+    """Number of folds (0: one split by the shares above); each fold is the test set once."""
+    fold: int = Field(0, ge=0)
+    """Which fold is the test set."""
+    seed: int = Field(0, ge=0)
+    """Seed of the split; the same seed and table give the same split."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Split":
+        if self.folds == 1 or (self.folds and self.fold >= self.folds):
+            raise ValueError(f"split.folds={self.folds} and split.fold={self.fold} do not fit: use folds >= 2 and 0 <= fold < folds")
+        if self.test + self.val >= 1:
+            raise ValueError(f"split.test={self.test} and split.val={self.val} leave nothing to train on")
+        return self
+
+
+class Balance(Part):
+    """How often each training row is seen."""
+
+    name: str = "none"
+    """none (each row once an epoch), sampling (drawn so that classes are equally frequent), count (every class brought to one count,
+    once), or a registered function."""
+    options: Options = {}
+    """Arguments of the function, such as {"count": 3000}."""
+
+
+class Augment(Part):
+    """Random changes of training images; everything off by default. Geometry is one resampling."""
+
+    hflip: bool = False
+    """Mirror left and right, half of the time."""
+    vflip: bool = False
+    """Mirror top and bottom, half of the time."""
+    quarter_turns: bool = False
+    """Turn by 0, 90, 180 or 270 degrees."""
+    rotation: float = Field(0.0, ge=0, le=180)
+    """Turn by up to this many degrees either way."""
+    zoom: tuple[Factor, Factor] = (1.0, 1.0)
+    """Range of the scale factor, lowest first; above 1 magnifies."""
+    stretch: float = Field(0.0, ge=0, lt=1)
+    """Change of the aspect ratio by up to this share."""
+    shift: float = Field(0.0, ge=0, le=1)
+    """Move by up to this share of the side, along each axis."""
+    brightness: float = Field(0.0, ge=0, le=1)
+    """Multiply by 1 - b to 1 + b."""
+    contrast: float = Field(0.0, ge=0, le=1)
+    """Spread around the image's mean grey by 1 - c to 1 + c."""
+    saturation: float = Field(0.0, ge=0, le=1)
+    """Spread around each pixel's grey by 1 - s to 1 + s."""
+    hue: float = Field(0.0, ge=0, le=0.5)
+    """Turn colours by up to this share of the colour circle."""
+    erase: float = Field(0.0, ge=0, le=1)
+    """Probability that a rectangle of 2 to 20 % of the area is replaced by the image's mean."""
+    mixup: float = Field(0.0, ge=0)
+    """Beta parameter of mixup (Zhang et al. 2018); 0 is off."""
+    cutmix: float = Field(0.0, ge=0)
+    """Beta parameter of CutMix (Yun et al. 2019); 0 is off. With both on, each batch takes one of them."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Augment":
+        if self.zoom[0] > self.zoom[1]:
+            raise ValueError(f"augment.zoom={self.zoom} is not a range: give the lower factor first")
+        return self
+
+
+class Model(Part):
+    """The network: a backbone and the layers after it."""
+
+    backbone: str = "mobilenetv2_100.ra_in1k"
+    """A timm name, or one of Cutis's own (plain_cnn)."""
+    weights: str = "pretrained"
+    """pretrained (CUTIS_WEIGHTS, then the Hugging Face hub), none (from scratch), or a safetensors file."""
+    head: Head = ("pool",)
+    """Layers between the backbone's last feature map and the class logits, for example ("pool", "dense:128", "relu", "dropout:0.2");
+    the last dense layer, one unit a class, is added."""
+    scaling: Literal["backbone", "unit"] = "backbone"
+    """Pixel scaling: the backbone's own mean and standard deviation, or 0..1 only."""
+    options: Options = {}
+    """Arguments for the backbone's constructor, such as {"drop_path_rate": 0.1}."""
+
+
+class Loss(Part):
+    """What training minimises."""
+
+    name: str = "cross_entropy"
+    """A registered loss: cross_entropy, focal, logit_adjusted, ..."""
+    class_weights: Literal["none", "balanced"] | tuple[float, ...] = "none"
+    """Weight of each class: none, balanced (n / (classes * n_class), as scikit-learn), or given in the order of the classes."""
+    options: Options = {}
+    """Arguments of the loss, such as {"label_smoothing": 0.1}."""
+
+
+class Stage(Part):
+    """One stage of training: which parameters, how long, at which rate."""
+
+    epochs: int = Field(ge=1)
+    """Epochs at most."""
+    train: str = Field("all", pattern=r"^(head|all|last:[1-9]\d*)$")
+    """head (the backbone is frozen), all, or last:K (head and the last K blocks of the backbone)."""
+    lr: float = Field(1e-3, gt=0)
+    """Learning rate (the peak, where the schedule changes it)."""
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    """Optimiser."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Weight decay; not applied to biases and norms."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Momentum of sgd."""
+    schedule: Literal["constant", "cosine", "plateau"] = "constant"
+    """constant, cosine (down to min_lr), plateau (times `factor` when validation stands still)."""
+    warmup: float = Field(0.0, ge=0, lt=1)
+    """Share of the stage's steps over which the rate rises linearly from near zero."""
+    min_lr: float = Field(0.0, ge=0)
+    """Floor of the rate."""
+    factor: float = Field(0.5, gt=0, lt=1)
+    """What plateau multiplies the rate by."""
+    plateau: int = Field(5, ge=1)
+    """Epochs without improvement before plateau lowers the rate."""
+    patience: int = Field(0, ge=0)
+    """Epochs without improvement before the stage ends early; 0: never."""
+    restore_best: bool = True
+    """End the stage with the weights of its best epoch."""
+    monitor: Literal["loss", "accuracy", "balanced_accuracy", "auroc"] = "loss"
+    """The validation figure that best weights, plateau and patience look at."""
+
+
+class Train(Part):
+    """How training runs, over all stages."""
+
+    batch_size: int = Field(32, ge=1)
+    """Images a step."""
+    size: Annotated[tuple[Side, ...], BeforeValidator(_listed)] = ()
+    """Side in pixels at which the network is trained; several grow over the epochs; none: the stored size."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Number format of the forward and backward pass; auto: bf16 on a GPU that has it, else fp32."""
+    clip: float = Field(0.0, ge=0)
+    """Largest gradient norm; 0: no clipping."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Decay of the exponential moving average of the weights, which is then what is validated and kept; 0: off."""
+    views: int = Field(1, ge=0, le=8)
+    """While the backbone is frozen: how many versions of each image pass through it once and are kept (1: as it is, 2 to 8: its
+    symmetries, no other augmentation); 0: every epoch anew, augmented."""
+
+
+class Predict(Part):
+    """How answers are computed after training."""
+
+    size: Side | None = None
+    """Side in pixels; none: the stored size."""
+    views: Literal[1, 2, 4, 8] = 1
+    """Test-time augmentation: probabilities averaged over this many of the square's symmetries."""
+    batch_size: int = Field(64, ge=1)
+    """Images a step."""
+
+
+class Evaluation(Part):
+    """How figures and their intervals are computed."""
+
+    replicates: int = Field(2000, ge=100)
+    """Bootstrap replicates, drawn over groups."""
+    level: float = Field(0.95, gt=0.5, lt=1)
+    """Confidence level of the intervals."""
+
+
+class Recipe(Part):
+    """All that decides a run, apart from the data."""
+
+    name: str = "custom"
+    """Name of the recipe."""
+    description: str = ""
+    """One sentence: what it is for."""
+    assumptions: tuple[str, ...] = ()
+    """Fields whose value a publication leaves open, so the choice is ours; named on every page."""
+    seed: int = Field(0, ge=0)
+    """Seed of weights, order and augmentation."""
+    images: Images = Images()
+    split: Split = Split()
+    balance: Balance = Balance()
+    augment: Annotated[Augment, BeforeValidator(lambda v: augments[v]() if isinstance(v, str) else v)] = Augment()
+    model: Model = Model()
+    loss: Loss = Loss()
+    stages: tuple[Stage, ...] = Field((Stage(epochs=20),), min_length=1)
+    train: Train = Train()
+    predict: Predict = Predict()
+    evaluate: Evaluation = Evaluation()
+
+    @property
+    def predict_size(self) -> tuple[int, int]:
+        """Height and width at which the network answers."""
+        return (self.predict.size, self.predict.size) if self.predict.size else self.images.size
+
+    def to_json(self) -> str:
+        """The recipe as indented JSON."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    def changed(self, **fields: Any) -> "Recipe":
+        """A variant with other values, checked; nested parts by dotted name: ``changed(**{"stages.0.lr": 1e-4})``."""
+        data = self.model_dump(mode="json")
+        for key, value in fields.items():
+            _assign(data, key.split("."), to_jsonable_python(value), key)
+        return validated(data)
+
+
+recipes: Registry[Callable[[], Recipe]] = Registry("recipe", "cutis.recipes")
+augments: Registry[Callable[[], Augment]] = Registry("augmentation preset", "cutis.recipes")
+
+
+def load(name_or_file: str | Path) -> Recipe:
+    """The recipe of that name, or of that JSON file. Raises CutisError with what to do."""
+    path = Path(name_or_file)
+    if path.suffix == ".json" or path.is_file():
+        if not path.is_file():
+            raise CutisError(f"There is no recipe file {path}. Give a file that exists, or a name: {', '.join(recipes)}.")
+        try:
+            return validated(json.loads(path.read_text("utf-8")))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise CutisError(f"{path} is not valid JSON: {error}. Correct that line.") from error
+    return recipes[str(name_or_file)]()
+
+
+def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """The recipe changed by ``key=value`` strings, as ``--set`` gives them; values are JSON, else text, and a,b,c is a list."""
+    changes = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise CutisError(f"--set takes key=value; {setting!r} has no '='. Example: --set stages.0.lr=1e-4")
+        changes[key.strip()] = _value(text.strip())
+    return recipe.changed(**changes)
+
+
+def validated(data: dict[str, Any]) -> Recipe:
+    """A recipe from plain data; what is wrong is said in one line a field."""
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        lines = []
+        for e in error.errors():
+            where = ".".join(map(str, e["loc"])) or "recipe"
+            if e["type"] == "extra_forbidden":
+                lines.append(unknown("recipe field", where, fields(Recipe)))
+            else:
+                lines.append(f"{where}: {e['msg']} (given: {e['input']!r})")
+        raise CutisError("The recipe cannot be used. " + " | ".join(lines)) from error
+
+
+def fields(part: type[BaseModel], prefix: str = "") -> list[str]:
+    """Dotted names of all fields below a part, list items as ``0``."""
+    names = []
+    for name, info in part.model_fields.items():
+        inner: Any = info.annotation
+        dotted = prefix + name
+        if any(isinstance(a, type) and issubclass(a, BaseModel) for a in get_args(inner)):
+            inner, dotted = get_args(inner)[0], dotted + ".0"
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            names += fields(inner, dotted + ".")
+        else:
+            names.append(dotted)
+    return names
+
+
+def explained(part: type[BaseModel] = Recipe, prefix: str = "") -> list[dict[str, Any]]:
+    """Every field of a recipe: dotted name, default, meaning."""
+    rows = []
+    for name in fields(part):
+        info, at = _field(part, name.split("."))
+        rows.append({"field": prefix + name, "default": at, "meaning": info.description or ""})
+    return rows
+
+
+def _field(part: type[BaseModel], path: list[str]) -> tuple[FieldInfo, Any]:
+    """The definition of a field and its default."""
+    info = part.model_fields[path[0]]
+    rest = path[2:] if path[1:2] == ["0"] else path[1:]
+    if not rest:
+        return info, info.get_default(call_default_factory=True)
+    inner = [a for a in (info.annotation, *get_args(info.annotation)) if isinstance(a, type) and issubclass(a, BaseModel)]
+    return _field(inner[0], rest)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return [_value(t) for t in text.split(",") if t] if "," in text else text
+
+
+def _assign(data: Any, path: list[str], value: Any, key: str) -> None:
+    """Put a value at a dotted path; free-form options accept new keys, everything else must exist."""
+    for depth, step in enumerate(path):
+        last = depth == len(path) - 1
+        if isinstance(data, list):
+            if not step.isdigit() or int(step) >= len(data):
+                raise CutisError(f"{key}: there is no item {step!r}; the recipe has {len(data)}, counted from 0.")
+            index: Any = int(step)
+        else:
+            index = step
+            free = "options" in path[:depth]
+            if not isinstance(data, dict) or (step not in data and not free):
+                raise CutisError(unknown("recipe field", key, fields(Recipe)))
+        if last:
+            data[index] = value
+        else:
+            data = data.setdefault(index, {}) if isinstance(data, dict) else data[index]

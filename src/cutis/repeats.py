@@ -1,0 +1,80 @@
+"""A run of runs: the same recipe over folds or seeds, with pooled predictions, mean and spread."""
+
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from cutis import machine, pipeline
+from cutis.data.table import describe
+from cutis.errors import CutisError
+from cutis.evaluate.summary import pooled, spread, summarise
+from cutis.progress import Progress
+from cutis.recipe import Recipe
+from cutis.report import page
+from cutis.runs import Run
+
+
+def train(
+    table: pd.DataFrame,
+    spec: Recipe,
+    out: str | Path,
+    *,
+    folds: int = 0,
+    seeds: int = 0,
+    how: str = "",
+    allow_leaks: bool = False,
+    resume: bool = False,
+    command: str = "",
+    progress: Progress | None = None,
+) -> Run:
+    """Train ``folds`` folds (each group is tested once) or ``seeds`` seeds (one split, other random starts) below ``out``.
+
+    Finished parts are kept on a resume. Raises CutisError where both or neither are asked for.
+    """
+    if bool(folds) == bool(seeds):
+        raise CutisError("Give either --folds K or --seeds N.")
+    run, progress = Run(out), progress or Progress()
+    with run.lock():
+        pipeline.begin(run, resume)
+        run.recipe = spec
+        for name, variant in variants(spec, folds, seeds):
+            part = Run(run.folder / name)
+            if part.finished:
+                progress.say(f"{name} is finished already")
+                continue
+            progress.say(f"{name}: {variant.name}")
+            begun = (part.folder / "recipe.json").is_file()
+            pipeline.train(table, variant, part.folder, how=how, allow_leaks=allow_leaks, resume=begun, command=command, progress=progress)
+        _pool(run, spec, table, command, progress)
+    return run
+
+
+def variants(spec: Recipe, folds: int, seeds: int) -> list[tuple[str, Recipe]]:
+    """Folder name and recipe of each part."""
+    if folds:
+        return [(f"fold-{i}", spec.changed(**{"split.folds": folds, "split.fold": i})) for i in range(folds)]
+    return [(f"seed-{spec.seed + i}", spec.changed(seed=spec.seed + i)) for i in range(seeds)]
+
+
+def _pool(run: Run, spec: Recipe, table: pd.DataFrame, command: str, progress: Progress) -> None:
+    """Put the parts' test predictions together and write the page."""
+    parts = run.parts
+    together = pooled([part.predictions("test") for part in parts])
+    run.save_predictions("test", together)
+    abouts = [part.provenance for part in parts]
+    figures = summarise(
+        together, replicates=spec.evaluate.replicates, level=spec.evaluate.level, seed=spec.seed, majority=abouts[0]["majority"]
+    )
+    run.metrics = {"test": figures, "spread": {"test": spread([part.metrics["test"] for part in parts])}}
+    run.provenance = abouts[0] | {
+        "command": command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "parts": [part.folder.name for part in parts],
+        "data": abouts[0]["data"] | {"summary": describe(table)},
+        "seconds": {k: round(sum(a["seconds"].get(k, 0) for a in abouts), 3) for k in abouts[0]["seconds"]},
+        "machine": machine.describe(),
+    }
+    page.write(run)

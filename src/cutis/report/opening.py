@@ -1,0 +1,160 @@
+"""The first screen: what was asked, on which data, one figure beside its baseline, the weakest class, what it is not for."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from markupsafe import Markup
+
+from cutis.report import blocks, words
+from cutis.report.context import Context
+from cutis.report.parts.data import size
+from cutis.report.parts.scores import benign_calls
+from cutis.report.parts.split import sentence
+
+
+@dataclass(frozen=True)
+class Card:
+    """A short fact of the first screen."""
+
+    title: str
+    body: Any
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What the template ``report.html`` shows first."""
+
+    title: str
+    kicker: str
+    data: Any
+    verdict: str
+    more: list[str] = field(default_factory=list)
+    leaks: str = ""
+    banner: str = ""
+    made: str = ""
+    what: str = ""
+    figure: words.Figure | None = None
+    base: words.Figure | None = None
+    not_for: list[str] = field(default_factory=list)
+    cards: list[Card] = field(default_factory=list)
+
+
+def opening(context: Context) -> Opening:
+    """The first screen of a run."""
+    told, s = context.provenance, context.figures
+    name, why = headline(s) if s else ("", "")
+    base = s.get("baseline", {}).get(name)
+    told_when = str(told.get("finished") or told.get("started") or "")[:10]
+    return Opening(
+        title=context.recipe.description.rstrip(".") or context.recipe.name,
+        kicker=" · ".join(filter(None, [f"recipe {context.recipe.name}", f"run {context.run.folder.resolve().name}", told_when])),
+        data=_data(context),
+        verdict=words.verdict(s[name], base, context.majority) if s else "This run has not been evaluated yet.",
+        more=[s for s in (why, _accuracy(context, name)) if s],
+        leaks=context.leaks,
+        banner=_banner(context),
+        made=f"Made by Cutis {told['cutis']}, {told_when}." if told.get("cutis") else "",
+        what=f"{words.label(name)} on the set {context.main}" if s else "",
+        figure=s.get(name),
+        base=base,
+        not_for=not_for(context),
+        cards=[c for make in CARDS if (c := make(context)) is not None],
+    )
+
+
+def headline(s: dict[str, Any]) -> tuple[str, str]:
+    """The metric that stands for a set, and why: balanced accuracy where the largest class has 1.5 times the images of the smallest."""
+    sizes = {c: sum(row) for c, row in zip(s["classes"], s["confusion"], strict=True) if sum(row)}
+    if not sizes or max(sizes.values()) < 1.5 * min(sizes.values()):
+        return "accuracy", "Accuracy stands here because the classes are about equally frequent."
+    largest = max(sizes, key=lambda c: sizes[c])
+    share = words.per_cent(sizes[largest] / sum(sizes.values()))
+    return (
+        "balanced_accuracy",
+        f"Balanced accuracy stands here because {largest} alone is {share} of the images; each class counts the same in it.",
+    )
+
+
+def _data(context: Context) -> str:
+    summary = context.provenance.get("data", {}).get("summary")
+    told = f"{size(summary)}." if summary else ""
+    if context.main:
+        s = context.figures
+        proof = context.provenance.get("split", {}).get("proof") or {}
+        held = proof if context.main == "test" and proof.get("ok") else None
+        told += f" Tested on {words.count(s['n'], 'image')}"
+        told += f" in {words.count(s['groups'], 'group')}" if s["groups"] != s["n"] else ""
+        told += f", none of which shares a {held['kind']} or a picture with training." if held else "."
+    return told.strip()
+
+
+def _banner(context: Context) -> str:
+    if not context.leaks:
+        return ""
+    proof = context.provenance.get("split", {}).get("proof")
+    return sentence(proof) if proof else "The proof of the split says what leaks; it is on the page of each run."
+
+
+def _accuracy(context: Context, first: str) -> str:
+    """A second verdict, where another figure is the headline and accuracy does not beat the majority line."""
+    accuracy, base = context.figures.get("accuracy"), context.figures.get("baseline", {}).get("accuracy")
+    if first == "accuracy" or accuracy is None or base is None or words.against(accuracy, base) > 0:
+        return ""
+    verdict = words.verdict(accuracy, base, context.majority)
+    return f"Its accuracy is another matter. {verdict}"
+
+
+def _others(context: Context) -> Card | None:
+    """Accuracy and AUROC beside the majority line, whichever is not the headline."""
+    if not context.main:
+        return None
+    s, first = context.figures, headline(context.figures)[0]
+    base = s.get("baseline", {})
+    lines = [
+        Markup('<b>{}</b> {}<br><span class="quiet">{}</span>').format(
+            words.label(m), blocks.figure(s[m]), f"majority line {words.number(base[m]['value'])}" if m in base else ""
+        )
+        for m in ("accuracy", "balanced_accuracy", "auroc_macro")
+        if m in s and m != first
+    ]
+    return Card("Other figures", Markup("<br>").join(lines))
+
+
+def _weakest(context: Context) -> Card | None:
+    """The class with the lowest sensitivity, and malignant images called benign where the names say so."""
+    if not context.main:
+        return None
+    s = context.figures
+    known = [
+        (s["per_class"][c]["sensitivity"]["value"], c) for c in s["classes"] if s["per_class"][c]["sensitivity"].get("value") is not None
+    ]
+    if not known:
+        return None
+    name = min(known)[1]
+    f = s["per_class"][name]["sensitivity"]
+    body = Markup("{}: finds {} of {}").format(context.chip(name), blocks.figure(f), words.count(int(f["n"]), "image"))
+    called, of = benign_calls(s)
+    if of:
+        body += Markup("<br>Malignant called benign: <b>{:,} of {}</b>").format(called, words.count(of, "image"))
+    return Card("Weakest class", body)
+
+
+def not_for(context: Context) -> list[str]:
+    """What it must not be used for, as far as the data tell."""
+    lines = ["Diagnosis, triage or reassurance of any person."]
+    if context.classes:
+        lines.append(f"Anything but {words.listed(context.classes, 'or')}: whatever the picture shows, one of these is its answer.")
+    if context.main:
+        s = context.figures
+        watched = [c for c in s["classes"] if words.malignant().get(c.lower())] or s["classes"]
+        missed = {c: sum(s["confusion"][i]) - s["confusion"][i][i] for i, c in enumerate(s["classes"]) if c in watched}
+        sizes = {c: sum(s["confusion"][s["classes"].index(c)]) for c in watched}
+        worst = max((c for c in watched if sizes[c]), key=lambda c: missed[c] / sizes[c], default=None)
+        if worst and missed[worst]:
+            lines.append(f"Ruling out {worst}: it misses {words.one_of(missed[worst], sizes[worst])}.")
+    if context.table is not None and ("skin_tone" not in context.table or context.table["skin_tone"].isna().all()):
+        lines.append("A claim about any skin tone: the data do not name them, so nobody knows.")
+    return lines
+
+
+CARDS = (_others, _weakest)

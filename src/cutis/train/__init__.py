@@ -1,0 +1,1 @@
+"""Training: one loop, its stages, losses and checkpoints."""
