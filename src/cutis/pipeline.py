@@ -32,6 +32,7 @@ from cutis.report import page
 from cutis.runs import Run
 from cutis.train import loop
 from cutis.train.checkpoint import Checkpoint, Interrupt, watching
+from cutis.train.state import Epoch, Part
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def evaluate(run: Run, table: pd.DataFrame, name: str, *, ignore_unknown: bool =
         raise CutisError(f"--name {name!r}: use letters, digits, - and _ only.")
     with run.lock():
         model, spec = build.load(run.model_file)
-        model.to(predict.device(), memory_format=torch.channels_last)
+        build.placed(model, predict.device())
         about = run.provenance
         table = _with_labels_of(model, table, ignore_unknown)
         with progress.part("cache") as on_step:
@@ -192,13 +193,13 @@ def _fit(
     return model
 
 
-def _part(ready: Prepared, spec: Recipe, classes: tuple[str, ...], name: str) -> loop.Part | None:
+def _part(ready: Prepared, spec: Recipe, classes: tuple[str, ...], name: str) -> Part | None:
     chosen = ((ready.table["split"] == name) & ready.table["label"].notna()).to_numpy()
     if not chosen.any():
         return None
     labels = pd.Categorical(ready.table.loc[chosen, "label"], categories=list(classes)).codes.astype(np.int64)
     pixels = Pixels(ready.cache, ready.rows[chosen], spec.augment if name == "train" else Augment(), predict.device())
-    return loop.Part(pixels, labels, ready.table.loc[chosen, "image"].to_numpy(dtype=np.str_))
+    return Part(pixels, labels, ready.table.loc[chosen, "image"].to_numpy(dtype=np.str_))
 
 
 def _add_set(
@@ -288,10 +289,11 @@ def _finish(run: Run, about: dict[str, Any], progress: Progress) -> None:
 def _as_before(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     """The table with the split that an interrupted run had. Raises ArtifactError where rows differ."""
     before = run.table.set_index("image")["split"]
-    lost = before.index.difference(table["image"])
+    lost = before.index.difference(pd.Index(table["image"]))
     if len(lost):
         raise ArtifactError(
-            f"The data changed since the run was interrupted: {len(lost)} images are gone, for example {lost[0]}. Restore them, or train anew."
+            f"The data changed since the run was interrupted: {len(lost)} images are gone, for example {lost[0]}. "
+            "Restore them, or train anew."
         )
     return table.assign(split=table["image"].map(before))
 
@@ -318,12 +320,13 @@ def _with_labels_of(model: Classifier, table: pd.DataFrame, ignore_unknown: bool
     if len(strange) and not ignore_unknown:
         listed = ", ".join(f"{name} ({n} images)" for name, n in strange.items())
         raise DataError(
-            f"The model does not know: {listed}. It knows: {', '.join(model.classes)}. Rename with --map old=new, or leave them out with --ignore-unknown."
+            f"The model does not know: {listed}. It knows: {', '.join(model.classes)}. "
+            "Rename with --map old=new, or leave them out with --ignore-unknown."
         )
     return table.assign(label=labels)[~labels.isin(strange.index)].reset_index(drop=True)
 
 
-def _line(epoch: loop.Epoch, spec: Recipe) -> str:
+def _line(epoch: Epoch, spec: Recipe) -> str:
     total = sum(s.epochs for s in spec.stages)
     val = "" if np.isnan(epoch.val_loss) else f", validation {epoch.val_loss:.3f}, balanced accuracy {epoch.val_balanced_accuracy:.3f}"
     return (

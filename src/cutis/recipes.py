@@ -5,6 +5,7 @@ from cutis.recipe import (
     Images,
     Loss,
     Model,
+    Predict,
     Recipe,
     Split,
     Stage,

@@ -68,7 +68,7 @@ def _pool(run: Run, spec: Recipe, table: pd.DataFrame, command: str, progress: P
     figures = summarise(
         together, replicates=spec.evaluate.replicates, level=spec.evaluate.level, seed=spec.seed, majority=abouts[0]["majority"]
     )
-    run.metrics = {"test": figures, "spread": {"test": spread([part.metrics["test"] for part in parts])}}
+    run.metrics = {"test": figures | {"spread": spread([part.metrics["test"] for part in parts])}}
     run.provenance = abouts[0] | {
         "command": command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -31,7 +31,8 @@ def main() -> None:
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{place.filename.rsplit('cutis/', 1)[-1]}:{place.lineno}"
         _fail(
-            f"A fault in Cutis itself: {type(error).__name__}: {error} ({where}). Run again with --debug before the command and report what it prints.",
+            f"A fault in Cutis itself: {type(error).__name__}: {error} ({where}). "
+            "Run again with --debug before the command and report what it prints.",
             1,
         )
 

@@ -64,7 +64,7 @@ def speed(backbone: str = "mobilenetv2_100", batch: int = 16) -> dict[str, float
     from cutis.models import backbones, predict
 
     device = predict.device()
-    model = backbones.create(backbone, (224, 224), {}).eval().to(device, memory_format=torch.channels_last)
+    model = backbones.create(backbone, {}).eval().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     images = torch.rand(batch, 3, 224, 224, device=device).contiguous(memory_format=torch.channels_last)
     rates = {}
     for precision in ("fp32", "bf16"):

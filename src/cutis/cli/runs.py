@@ -29,7 +29,7 @@ def add(app: typer.Typer) -> None:
 
 
 def train(
-    data: Annotated[list[str] | None, typer.Argument(help=Data.__metadata__[0].help)] = None,  # type: ignore[attr-defined]
+    data: Annotated[list[str] | None, typer.Argument(help=Data.__metadata__[0].help)] = None,
     recipe: Annotated[str, typer.Option(help="Name of a recipe, or a JSON file.")] = "probe",
     out: Annotated[Path, typer.Option(help="The run folder to make.")] = Path("run"),
     split: Annotated[str | None, typer.Option(help="FILE:COLUMN with train, val, test for each image.")] = None,

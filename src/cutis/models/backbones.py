@@ -22,8 +22,8 @@ def is_known(name: str) -> bool:
     return name in backbones or timm.is_model(name)
 
 
-def create(name: str, size: tuple[int, int], options: dict[str, Any]) -> nn.Module:
-    """The backbone with random weights and no classifier, for images of this height and width.
+def create(name: str, options: dict[str, Any]) -> nn.Module:
+    """The backbone with random weights and no classifier, at its own input size (``fit_to`` changes that).
 
     Raises ValueError naming near names where it is unknown, or the option it does not take.
     """
@@ -42,12 +42,13 @@ def fit_to(model: nn.Module, size: tuple[int, int]) -> None:
     """Make a backbone of fixed input size (a vision transformer) take images of this size, its position table resampled."""
     cfg = getattr(model, "pretrained_cfg", {})
     if cfg.get("fixed_input_size") and tuple(cfg["input_size"][1:]) != tuple(size):
-        if not hasattr(model, "set_input_size"):
+        resize = getattr(model, "set_input_size", None)
+        if resize is None:
             raise CutisError(
                 f"The backbone {cfg.get('architecture')} takes only images of {cfg['input_size'][1:]} pixels; set images.size to that."
             )
-        parameters = inspect.signature(model.set_input_size).parameters
-        model.set_input_size(**{"img_size": tuple(size)} if "img_size" in parameters else {"input_size": tuple(size)})  # type: ignore[operator]
+        parameters = inspect.signature(resize).parameters
+        resize(**{"img_size": tuple(size)} if "img_size" in parameters else {"input_size": tuple(size)})
 
 
 def near(name: str) -> list[str]:

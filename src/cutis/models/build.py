@@ -43,6 +43,9 @@ class Classifier(nn.Module):
         self.register_buffer("mean", torch.tensor(cfg["mean"] if own else (0.0,) * 3).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(cfg["std"] if own else (1.0,) * 3).view(1, 3, 1, 1), persistent=False)
 
+    mean: Tensor
+    std: Tensor
+
     def features(self, images: Tensor) -> Tensor:
         """B x 3 x H x W in 0..1 to what the head takes: B x F, or B x C x h x w."""
         x = (images - self.mean) / self.std
@@ -66,7 +69,7 @@ def build(spec: recipes.Recipe, classes: Sequence[str], *, size: tuple[int, int]
     The caller seeds torch: a head's random start is drawn here. Raises ValueError (CutisError) with what to do.
     """
     size = size or spec.images.size
-    backbone = backbones.create(spec.model.backbone, size, spec.model.options)
+    backbone = backbones.create(spec.model.backbone, spec.model.options)
     source = weights.load(backbone, spec.model.backbone, spec.model.weights)
     backbones.fit_to(backbone, size)
     return Classifier(backbone, spec.model, size, classes), source
@@ -99,6 +102,12 @@ def load(path: Path) -> tuple[Classifier, recipes.Recipe]:
     except RuntimeError as error:
         raise ArtifactError(f"{path} does not fit its own recipe: {error}") from error
     return model.eval(), spec
+
+
+def placed(model: Classifier, device: torch.device) -> Classifier:
+    """The model on a device, channels last in memory, which convolutions read faster."""
+    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
 
 
 def trainable(model: Classifier, which: str) -> list[nn.Parameter]:

@@ -39,7 +39,7 @@ class Features:
 def weight(model: Classifier, size: tuple[int, int]) -> float:
     """How many times the stored image one view's features weigh."""
     with torch.inference_mode():
-        one = model.eval().features(torch.zeros(1, 3, *size, device=model.mean.device))  # type: ignore[arg-type]
+        one = model.eval().features(torch.zeros(1, 3, *size, device=model.mean.device))
     return one.numel() * 4 / (size[0] * size[1] * 3)
 
 
@@ -85,5 +85,5 @@ def key(model: Classifier, pixels: Pixels, spec: recipe.Recipe, views: int, prec
         digest.update(str(text).encode())
     for name, tensor in model.backbone.state_dict().items():
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    digest.update(torch.cat([model.mean, model.std]).cpu().numpy().tobytes())  # type: ignore[list-item]
+    digest.update(torch.cat([model.mean, model.std]).cpu().numpy().tobytes())
     return digest.hexdigest()[:32]

@@ -14,7 +14,10 @@ Shape = tuple[int, ...]  # without the batch: (channels, height, width) or (feat
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer and the shape that leaves it. ``fixed``: no parameters and no randomness, so its output can be kept with a frozen backbone's."""
+    """A layer and the shape that leaves it.
+
+    ``fixed``: no parameters and no randomness, so that its output can be kept
+    with a frozen backbone's."""
 
     module: nn.Module
     out: Shape

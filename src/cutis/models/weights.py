@@ -57,7 +57,7 @@ def load(model: nn.Module, name: str, wanted: str) -> Source:
 
 
 def get(name: str) -> Path:
-    """Fetch a backbone's weights from the hub into the local folder and return the file. Raises ArtifactError where it cannot be reached."""
+    """Fetch a backbone's weights from the hub into the local folder; the file. Raises ArtifactError where it cannot be reached."""
     model = timm.create_model(name, pretrained=False, num_classes=0)
     _from_hub(model, name)
     path = folder() / f"{name}.safetensors"
@@ -75,10 +75,12 @@ def licence(name: str) -> str:
 def _from_hub(model: nn.Module, name: str) -> Source:
     try:
         fetched = timm.create_model(name, pretrained=True, num_classes=0)
-    except Exception as error:  # the hub client raises a dozen unrelated classes: absent, offline, refused, no such tag
+    except Exception as error:  # the hub's client raises a dozen unrelated classes
         raise ArtifactError(
-            f"Weights for {name} are neither in {folder()} nor reachable on the hub ({type(error).__name__}). Put {name}.safetensors into a "
-            f"folder and set {FOLDER} to it, or run 'cutis weights get {name}' where there is a network, or choose --set model.weights=none."
+            f"Weights for {name} are neither in {folder()} nor reachable on the hub ({type(error).__name__}). "
+            f"Put {name}.safetensors into a folder and set {FOLDER} to it, or run "
+            f"'cutis weights get {name}' where there is a network, or choose "
+            "--set model.weights=none."
         ) from error
     model.load_state_dict(fetched.state_dict())
     return Source(f"Hugging Face hub: timm/{name}", licence=licence(name))

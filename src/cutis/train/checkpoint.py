@@ -112,7 +112,7 @@ def watching() -> Iterator[Interrupt]:
     """Within the block, the first SIGINT or SIGTERM is remembered instead of ending the process."""
     interrupt = Interrupt()
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {}
+    before: dict[signal.Signals, Any] = {}
 
     def remember(number: int, _frame: object) -> None:
         interrupt.signal = number

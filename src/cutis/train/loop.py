@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from cutis import recipe
 from cutis.data import augment, balance
-from cutis.data.loaders import Pixels, Source
+from cutis.data.loaders import Source
 from cutis.errors import TrainingError
 from cutis.evaluate.metrics import figures
 from cutis.evaluate.sample import Rows
@@ -25,57 +25,11 @@ from cutis.models.predict import autocast, resolved
 from cutis.randomness import stream, torch_stream
 from cutis.train import losses, stages
 from cutis.train.checkpoint import Checkpoint, Interrupt, pack_optimizer, unpack_optimizer
+from cutis.train.state import Epoch, Part, Progress
 
 Step = Callable[[int, int], None]
 
 MONITORED = {"loss": "log_loss", "accuracy": "accuracy", "balanced_accuracy": "balanced_accuracy", "auroc": "auroc_macro"}
-
-
-@dataclass(frozen=True)
-class Part:
-    """The rows of one part of the split: images, their classes (0..C-1) and their names."""
-
-    pixels: Pixels
-    labels: NDArray[np.int64]
-    images: NDArray[np.str_]
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch came to; a row of history.csv."""
-
-    stage: int
-    epoch: int
-    size: int
-    lr: float
-    train_loss: float
-    val_loss: float
-    val_accuracy: float
-    val_balanced_accuracy: float
-    val_auroc: float
-    images_per_second: float
-    seconds: float
-    best: bool
-
-
-@dataclass
-class Progress:
-    """Where training stands; plain data, so that a checkpoint holds it as JSON."""
-
-    stage: int = 0
-    epoch: int = 0  # within the stage
-    epochs: int = 0  # of the whole run
-    step: int = 0  # within the epoch
-    updates: int = 0  # of the stage, for the moving average
-    loss: float = 0.0
-    seen: int = 0
-    watch: stages.Watch = field(default_factory=stages.Watch)
-    history: list[dict[str, Any]] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, data: dict[str, Any]) -> "Progress":
-        """The progress that a checkpoint's JSON holds."""
-        return cls(**{**data, "watch": stages.Watch(**data["watch"])})
 
 
 def fit(
@@ -119,13 +73,14 @@ class _Training:
         self.checkpoint, self.interrupt, self.on_step, self.say = checkpoint, interrupt, on_step, say
         self.device = train.pixels.device
         self.wanted_precision = resolved(spec.train.precision, self.device)
-        model.to(self.device, memory_format=torch.channels_last)
+        build.placed(model, self.device)
         drawn = balance.indices(train.labels, spec.balance, spec.seed, 0)
         counts = np.bincount(train.labels[drawn], minlength=len(model.classes))
         self.loss = losses.function(spec.loss, torch.tensor(counts, dtype=torch.float32, device=self.device))
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
         self.ema: dict[str, Tensor] = {}
+        self.saved_optimizer: dict[str, Any] | None = None
 
     def run(self) -> Iterator[Epoch]:
         saved = self._resume()
@@ -135,9 +90,9 @@ class _Training:
             self._enter(saved)
             saved = None
             while not self.progress.watch.over(self.stage, self.progress.epoch):
-                row = self._epoch()
-                self.progress.history.append(asdict(row))
-                yield row
+                epoch = self._epoch()
+                self.progress.history.append(asdict(epoch))
+                yield epoch
             self._leave()
 
     # stages
@@ -154,11 +109,13 @@ class _Training:
         self.val_inputs: Source | None = self.val.pixels if self.val else None
         if self.frozen:
             self.say(f"Passing {len(self.train.labels):,} training images through the frozen backbone once")
-            self.inputs = features.extract(self.model, self.train.pixels, self.spec, self.spec.train.views, self.cache, progress=self._passing)
-            if self.val:
-                self.val_inputs = features.extract(self.model, self.val.pixels, self.spec, 1, self.cache, progress=self._passing)
+            self.inputs = self._passed(self.train, self.spec.train.views)
+            self.val_inputs = self._passed(self.val, 1) if self.val else None
         self.forward = self.model.head if self.frozen else self.model
         self.precision = "fp32" if self.frozen else self.wanted_precision  # a head alone gains nothing from bf16
+
+    def _passed(self, part: Part, views: int) -> features.Features:
+        return features.extract(self.model, part.pixels, self.spec, views, self.cache, progress=self._passing)
 
     def _passing(self, done: int, total: int) -> None:
         self.interrupt.check()  # nothing to save yet: a pass is short and starts anew
@@ -245,7 +202,7 @@ class _Training:
             if not math.isfinite(value):
                 self._not_a_number(rows, value)
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
         if self.spec.train.clip:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.spec.train.clip)
         self.optimizer.step()
@@ -291,8 +248,9 @@ class _Training:
             self._save()
         shown = ", ".join(map(str, names[:32])) + (", ..." if len(names) > 32 else "")
         raise TrainingError(
-            f"The loss is {value} in stage {self.progress.stage}, epoch {self.progress.epochs}, step {self.progress.step}, on these {part} images: {shown}. "
-            "The last good weights are kept. Look at those images, or lower the rate (--set stages.0.lr=...) or clip gradients (--set train.clip=1)."
+            f"The loss is {value} in stage {self.progress.stage}, epoch {self.progress.epochs}, step {self.progress.step}, "
+            f"on these {part} images: {shown}. The last good weights are kept. Look at those images, or lower the rate "
+            "(--set stages.0.lr=...) or clip gradients (--set train.clip=1)."
         )
 
     # stopping and going on
@@ -315,7 +273,6 @@ class _Training:
 
     def _resume(self) -> dict[str, Tensor] | None:
         """Take up the checkpoint's state; its tensors, where there is one."""
-        self.saved_optimizer: dict[str, Any] | None = None
         saved = self.checkpoint.load() if self.checkpoint else None
         if saved is None:
             return None

@@ -19,8 +19,8 @@ def optimizer(stage: Stage, parameters: list[nn.Parameter]) -> torch.optim.Optim
     groups = [g for g in groups if g["params"]]
     if stage.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=stage.lr, momentum=stage.momentum, nesterov=stage.momentum > 0)
-    make = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[stage.optimizer]
-    return make(groups, lr=stage.lr, foreach=True)
+    make = torch.optim.Adam if stage.optimizer == "adam" else torch.optim.AdamW
+    return make(groups, lr=stage.lr, fused=True)
 
 
 def rate(stage: Stage, step: int, steps: int, scale: float) -> float:
