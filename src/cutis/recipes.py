@@ -122,28 +122,29 @@ def probe() -> Recipe:
 
 @recipes.register("finetune")
 def finetune() -> Recipe:
-    """MobileNetV2 fine-tuned whole after a short warm-up of the head, resolution growing."""
-    return probe().changed(
+    """MobileNetV2, all layers, resolution growing: the quickest good model on two cores."""
+    return Recipe(
         name="finetune",
-        description="MobileNetV2, head first, then all layers, at 128, 160 and 192 pixels; answers averaged over four views at 224.",
+        description="MobileNetV2, all layers trained at 128, 160 and 192 pixels, answers averaged over four views at 224.",
+        images=Images(size=224, fit="crop"),
         augment=Augment(
             hflip=True,
             vflip=True,
             quarter_turns=True,
             rotation=20,
-            zoom=(0.9, 1.5),
+            zoom=(0.95, 1.5),
             stretch=0.12,
-            shift=0.05,
+            shift=0.06,
             brightness=0.2,
             contrast=0.15,
             saturation=0.15,
             hue=0.02,
         ),
+        # half-strength logit adjustment: rare classes gain sensitivity, accuracy keeps most of its height
         loss=Loss(name="logit_adjusted", options={"tau": 0.5, "label_smoothing": 0.05}),
-        stages=[
-            Stage(epochs=14, lr=2e-3, weight_decay=0.02, schedule="cosine", warmup=0.2, restore_best=False),
-        ],
-        **{"train.size": [128, 160, 192], "train.batch_size": 32, "train.ema": 0.998, "predict.views": 4},
+        stages=(Stage(epochs=18, lr=1.5e-3, weight_decay=0.03, schedule="cosine", warmup=0.2, restore_best=False),),
+        train=Train(batch_size=32, size=(128, 160, 192), ema=0.998),
+        predict=Predict(views=4),
     )
 
 
@@ -167,5 +168,5 @@ def ham10000_probe_balanced() -> Recipe:
 
 @recipes.register("ham10000-finetune")
 def ham10000_finetune() -> Recipe:
-    """Fine-tuning for HAM10000."""
+    """Fine-tuning for HAM10000: the whole image squeezed into the square."""
     return finetune().changed(name="ham10000-finetune", **{"images.fit": "squash"})
