@@ -1,8 +1,7 @@
 """Anonymous memory, time and rate of building and reading the image cache, at several numbers of images: does memory stay flat?
 
-``python benchmarks/cache_memory.py --images FOLDER --counts 2000 10000 [--size 224] [--json]``; without a folder it draws JPEGs itself.
-Each count runs in a fresh process with an empty cache. RssAnon (Linux, /proc/PID/status) of the process and its children is sampled every
-20 ms; the memory-mapped pixels are file pages and do not count.
+``python -m benchmarks.cache_memory --images FOLDER --counts 2000 10000 [--size 224] [--json]``; without a folder it draws JPEGs itself.
+Each count runs in a fresh process with an empty cache; the memory-mapped pixels are file pages and do not count.
 """
 
 import argparse
@@ -10,15 +9,14 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 from PIL import Image
 
+from benchmarks._memory import Peak, anonymous
 from cutis.data import cache
 from cutis.recipe import Images
 
@@ -39,7 +37,7 @@ def main() -> None:
             print(json.dumps(measure(chosen.images, chosen.one, chosen.size, Path(scratch))))
             return
         folder = chosen.images or drawn(Path(scratch), max(chosen.counts))
-        command = [sys.executable, __file__, "--images", str(folder), "--size", str(chosen.size), "--one"]
+        command = [sys.executable, "-m", "benchmarks.cache_memory", "--images", str(folder), "--size", str(chosen.size), "--one"]
         rows = [json.loads(subprocess.run([*command, str(n)], check=True, stdout=subprocess.PIPE).stdout) for n in chosen.counts]
     if chosen.json:
         print(json.dumps(rows, indent=2))
@@ -66,35 +64,6 @@ def measure(folder: Path, count: int, size: int, scratch: Path) -> dict[str, flo
         seconds = time.perf_counter() - started
     values = [len(table), built.seconds, built.decoded / built.seconds, warm.seconds, len(order) / seconds, before, build.mb, read.mb]
     return {column: round(value, 2 if "seconds" in column else 0) for column, value in zip(COLUMNS, values, strict=True)}
-
-
-def anonymous() -> float:
-    """RssAnon of this process and its children, in MB."""
-    total = 0
-    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        total += int(status.partition("RssAnon:")[2].split()[0])
-    return total * 1024 / 1e6
-
-
-class Peak:
-    """The largest anonymous memory while the block runs."""
-
-    def __enter__(self) -> "Peak":
-        self.mb, self.over = anonymous(), threading.Event()
-        self.thread = threading.Thread(target=self.watch)
-        self.thread.start()
-        return self
-
-    def watch(self) -> None:
-        """Sample until the block ends."""
-        while not self.over.wait(0.02):
-            self.mb = max(self.mb, anonymous())
-
-    def __exit__(self, *_: object) -> None:
-        self.over.set()
-        self.thread.join()
-        self.mb = max(self.mb, anonymous())
 
 
 def drawn(folder: Path, count: int) -> Path:
