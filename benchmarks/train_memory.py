@@ -1,9 +1,9 @@
 """Anonymous memory and time of a whole ``cutis train``, at several numbers of images: does memory stay flat as the table grows?
 
-``python -m benchmarks.train_memory [--data TABLE] [--recipe probe] [--counts 2000 10000] [--set KEY=VALUE ...] [--json]``. TABLE is anything
-``cutis train`` reads, by default the HAM10000 table below CUTIS_DATA, else pictures that Cutis draws; a count takes so many of its rows,
-whole groups first come. Each count runs in a fresh process with an empty cache. Where CUTIS_WEIGHTS is not set the backbone has random
-weights, which changes no memory and no time.
+``python -m benchmarks.train_memory [--data TABLE] [--recipe probe] [--counts 2000 10000] [--set KEY=VALUE ...] [--json]``.
+TABLE is anything ``cutis train`` reads, by default the HAM10000 table below CUTIS_DATA, else pictures that Cutis draws; a count takes
+so many of its rows, in the order of their groups. Each count runs in a fresh process with an empty cache. Where CUTIS_WEIGHTS is not
+set the backbone has random weights, which changes no memory and no time.
 """
 
 import argparse

@@ -47,14 +47,14 @@ class Prepared:
 
 
 def prepare(table: pd.DataFrame, spec: Recipe, progress: Progress) -> Prepared:
-    """Split, decode and prove. Raises DataError for too many unreadable files or a class that cannot be trained."""
-    with progress.part("split"):
-        table = splits.split(table, spec.split)
+    """Decode, split and prove. Raises DataError for too many unreadable files or too little to split."""
     with progress.part("cache") as on_step:
         cache = caches.build(table, spec.images, progress=on_step)
     readable = cache.row >= 0
     rows = np.flatnonzero(readable)
     table = table.assign(sha256=cache.sha256)[readable].reset_index(drop=True)
+    with progress.part("split"):
+        table = splits.split(table, spec.split)
     with progress.part("proof"):
         proved = proof.prove(table)
     return Prepared(table, cache, rows, proved, cache.failures)

@@ -193,7 +193,7 @@ class Train(Part):
     size: Annotated[tuple[Side, ...], BeforeValidator(_listed)] = ()
     """Side in pixels at which the network is trained; several grow over the epochs; none: the stored size."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Number format of the forward and backward pass; auto: bf16 on a GPU that has it, else fp32."""
+    """Number format; auto: bf16 where the processor has it (on a CPU only for predicting and for a frozen backbone), else fp32."""
     clip: float = Field(0.0, ge=0)
     """Largest gradient norm; 0: no clipping."""
     ema: float = Field(0.0, ge=0, lt=1)

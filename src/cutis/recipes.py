@@ -115,7 +115,7 @@ def probe() -> Recipe:
         images=Images(size=224, fit="crop"),
         # Adam's weight decay is an L2 penalty here: the optimum is logistic regression's, so the last epoch is the one to keep
         stages=(Stage(epochs=60, train="head", lr=1e-3, optimizer="adam", weight_decay=1e-3, schedule="cosine", restore_best=False),),
-        train=Train(batch_size=128, precision="bf16", views=4),
+        train=Train(batch_size=128, views=4),
         predict=Predict(views=4),
     )
 

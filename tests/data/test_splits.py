@@ -183,3 +183,15 @@ def test_ham10000_meets_its_shares_to_an_image():
     counts = pd.crosstab(s["label"], s["split"])
     assert ((counts["test"] - 0.2 * counts.sum(axis=1)).abs() < 2).all()
     assert ((counts["val"] - 0.1 * counts.sum(axis=1)).abs() < 2).all()
+
+
+@given(rows, specs)
+@settings(max_examples=40)
+def test_fault_d4_a_split_never_separates_identical_pictures(rows, spec):
+    t = table([r[0] for r in rows]).assign(sha256=[f"pixels {r[1]}" for r in rows])
+    try:
+        s = split(t, spec)
+    except DataError:
+        assume(False)
+    assert s.groupby("sha256")["split"].nunique().max() <= 1
+    assert s["group"].tolist() == t["group"].tolist()

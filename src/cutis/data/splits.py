@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cutis.data import delimited
 from cutis.data.formats import SYNONYMS
-from cutis.data.table import noted, part
+from cutis.data.table import connected, noted, part
 from cutis.errors import DataError
 from cutis.recipe import Split
 from cutis.registry import unknown
@@ -20,11 +20,15 @@ def split(table: pd.DataFrame, spec: Split) -> pd.DataFrame:
 
     Without a split in the data, the shares of ``spec`` are cut, or fold ``spec.fold`` of ``spec.folds``. A split in the data is
     kept; where it has no val, that is cut from train (with no train: from the rows in no part). Rows without a label get no part.
+    What is cut here never cuts a group, nor separates identical pictures where ``sha256`` tells them.
     Raises DataError where there is too little to split.
     """
     labelled = table["label"].notna()
     if not labelled.any():
         raise DataError("No image has a label, so there is nothing to split. Check the label column.")
+    whole = table
+    if "sha256" in table:
+        table = table.assign(group=connected(table, ["group", "sha256"]).astype(str))
     given = table["split"].where(labelled)
     parts = set(given.dropna())
     notes = [f"{int((~labelled).sum()):,} images have no label and are left out."] if not labelled.all() else []
@@ -37,7 +41,7 @@ def split(table: pd.DataFrame, spec: Split) -> pd.DataFrame:
     else:
         result = _completed(table, given, parts, spec, notes)
     result = result.reindex(table.index).astype("str")
-    return noted(table.assign(split=result), *notes, *_scarce(table.assign(split=result)))
+    return noted(whole.assign(split=result), *notes, *_scarce(whole.assign(split=result)))
 
 
 def from_file(table: pd.DataFrame, file_and_column: str) -> pd.DataFrame:

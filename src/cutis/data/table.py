@@ -161,24 +161,31 @@ def _with_skin_tone(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     return table.assign(skin_tone=tone)
 
 
-def _groups(table: pd.DataFrame, notes: list[str]) -> pd.Series:
-    """One name for all rows that a given group, a patient, a lesion or the same image connects, also by a chain of them.
+def connected(table: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.int64]:
+    """A number for each row, the same for all rows that equal values in any of these columns connect, also by a chain of them.
 
-    Rows and identifiers are the nodes of a graph; a group is a connected component, named after the first of its
-    patients, else lesions, else given groups, else its image.
+    Rows and values are the nodes of a graph; a number is a connected component. A missing value connects nothing.
     """
-    n = len(table)
-    kinds = ("image", "group", "lesion", "patient")
-    rows, ids, nodes = [], [], n
-    for kind in kinds:
-        codes, names = pd.factorize(table[kind])
+    rows, ids, nodes = [], [], len(table)
+    for column in columns:
+        codes, values = pd.factorize(table[column])
         known = np.flatnonzero(codes >= 0)
         rows.append(known)
         ids.append(codes[known] + nodes)
-        nodes += len(names)
-    row, column = np.concatenate(rows), np.concatenate(ids)
-    graph = coo_array((np.ones(len(row), np.int8), (row, column)), shape=(nodes, nodes))
-    component: NDArray[np.int64] = pd.factorize(connected_components(graph, directed=False)[1][:n])[0]
+        nodes += len(values)
+    row, other = np.concatenate(rows), np.concatenate(ids)
+    graph = coo_array((np.ones(len(row), np.int8), (row, other)), shape=(nodes, nodes))
+    component: NDArray[np.int64] = pd.factorize(connected_components(graph, directed=False)[1][: len(table)])[0]
+    return component
+
+
+def _groups(table: pd.DataFrame, notes: list[str]) -> pd.Series:
+    """One name for all rows that a given group, a patient, a lesion or the same image connects.
+
+    It is named after the first of its patients, else lesions, else given groups, else its image.
+    """
+    kinds = ("image", "group", "lesion", "patient")
+    component = connected(table, kinds)
     shared = table["lesion"].groupby(table["lesion"]).transform("size").gt(1) & table["patient"].notna()
     several = table[shared].groupby("lesion")["patient"].nunique().loc[lambda k: k > 1]
     if len(several):

@@ -36,11 +36,22 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
-def resolved(wanted: str, device: torch.device) -> str:
-    """``auto`` made definite: bf16 on a GPU that has it, else fp32 (bf16 does not pay for depthwise networks on a CPU)."""
+def resolved(wanted: str, device: torch.device, *, training: bool = False) -> str:
+    """``auto`` made definite: bf16 where the processor computes in it, else fp32.
+
+    On a CPU training stays fp32: there bf16 does not pay for depthwise networks, while prediction is two to three times as fast.
+    """
     if wanted != "auto":
         return wanted
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if device.type == "cpu" and not training and _cpu_has_bf16() else "fp32"
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether the processor has bf16 instructions (AMX or AVX-512 BF16); without them torch only imitates them, slowly."""
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 
 def device() -> torch.device:

@@ -72,7 +72,8 @@ class _Training:
         self.model, self.train, self.val, self.spec, self.cache = model, train, val, spec, cache
         self.checkpoint, self.interrupt, self.on_step, self.say = checkpoint, interrupt, on_step, say
         self.device = train.pixels.device
-        self.wanted_precision = resolved(spec.train.precision, self.device)
+        self.precision = resolved(spec.train.precision, self.device, training=True)
+        self.val_precision = resolved(spec.train.precision, self.device)
         build.placed(model, self.device)
         drawn = balance.indices(train.labels, spec.balance, spec.seed, 0)
         counts = np.bincount(train.labels[drawn], minlength=len(model.classes))
@@ -112,7 +113,6 @@ class _Training:
             self.inputs = self._passed(self.train, self.spec.train.views)
             self.val_inputs = self._passed(self.val, 1) if self.val else None
         self.forward = self.model.head if self.frozen else self.model
-        self.precision = "fp32" if self.frozen else self.wanted_precision  # a head alone gains nothing from bf16
 
     def _passed(self, part: Part, views: int) -> features.Features:
         return features.extract(self.model, part.pixels, self.spec, views, self.cache, progress=self._passing)
@@ -196,7 +196,7 @@ class _Training:
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             # dropout and stochastic depth know only torch's global generator: it is set for this step alone
             torch.manual_seed(int(stream(self.spec.seed, "dropout", self.progress.epochs, step).integers(2**63)))
-            with autocast(self.device, self.precision):
+            with autocast(self.device, "fp32" if self.frozen else self.precision):  # a head alone gains nothing from bf16
                 loss = self.loss(self.forward(x).float(), targets)
             value = loss.item()
             if not math.isfinite(value):
@@ -230,7 +230,7 @@ class _Training:
             self.model.load_state_dict(self.ema)
         self.model.eval()
         answers = []
-        with torch.inference_mode(), autocast(self.device, self.precision):
+        with torch.inference_mode(), autocast(self.device, "fp32" if self.frozen else self.val_precision):
             for start in range(0, len(self.val.labels), self.spec.predict.batch_size):
                 rows = np.arange(start, min(start + self.spec.predict.batch_size, len(self.val.labels)))
                 answers.append(self.forward(self.val_inputs.batch(rows, self.spec.predict_size, None)).double().softmax(1).cpu().numpy())
