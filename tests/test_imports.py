@@ -18,14 +18,14 @@ SOURCE = REPOSITORY / "src" / "cutis"
 # A room imports what stands above it. The first and the last level are made of parts that know each other;
 # in between, neighbours on one line do not.
 LEVELS = [
-    ["errors", "registry", "files", "randomness", "progress", "machine", "predictions", "recipe", "recipes"],
+    ["errors", "registry", "settings", "files", "randomness", "progress", "machine", "predictions", "recipe", "recipes"],
     ["runs", "data", "evaluate", "claims"],
     ["models"],
     ["audit"],
     ["train"],
     ["search", "ensemble", "explain", "export"],
     ["report", "serve", "studies"],
-    ["pipeline", "repeats", "estimator", "cli", "__init__", "__main__"],
+    ["provenance", "resume", "pipeline", "repeats", "estimator", "cli", "__init__", "__main__"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 LAST = len(LEVELS) - 1

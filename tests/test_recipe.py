@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from cutis.errors import CutisError
-from cutis.recipe import Augment, Recipe, Split, Stage, augments, fields, load, recipes, validated, with_settings
+from cutis.recipe import Augment, Recipe, Split, Stage, augments, load, recipes, validated, with_settings
+from cutis.settings import fields
 
 NUMBERS = st.integers(-(2**40), 2**40) | st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(

@@ -1,1 +1,119 @@
 """Cutis: from labelled skin images to a classifier that can be believed."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+    from cutis.data.readers import read
+    from cutis.estimator import CutisClassifier
+    from cutis.predictions import Predictions
+    from cutis.progress import Progress
+    from cutis.recipe import Recipe
+    from cutis.runs import Run
+
+    Data = pd.DataFrame | str | Path | Sequence[str | Path]
+    Map = Mapping[str, str] | str | Sequence[str] | None
+    __version__: str
+
+__all__ = ["CutisClassifier", "Predictions", "Recipe", "Run", "evaluate", "read", "train"]
+
+_HOMES = {
+    "CutisClassifier": "cutis.estimator",
+    "Predictions": "cutis.predictions",
+    "Recipe": "cutis.recipe",
+    "Run": "cutis.runs",
+    "read": "cutis.data.readers",
+}
+
+
+def train(
+    data: Data,
+    recipe: str | Path | Recipe = "probe",
+    out: str | Path = "run",
+    *,
+    settings: Sequence[str] = (),
+    map: Map = None,
+    split: str | None = None,
+    folds: int = 0,
+    seeds: int = 0,
+    allow_leaks: bool = False,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Train a classifier into the folder ``out``, as ``cutis train`` does.
+
+    ``data``: a table (``cutis.read``), or one or several folders or files that it reads, with ``map`` renaming labels. ``recipe``: a
+    name, a JSON file or a Recipe, changed by ``settings`` such as ``"stages.0.lr=1e-4"``. ``split``: ``"FILE:COLUMN"``. ``folds`` or
+    ``seeds``: a run of runs. Raises CutisError (a ValueError) that says what to do: LeakError for a split that leaks, unless
+    ``allow_leaks``; DataError, TrainingError, ArtifactError, LockedError.
+    """
+    from cutis import pipeline, repeats
+    from cutis import recipe as recipes
+    from cutis.data import splits
+
+    table = _table(data, map)
+    table, how = (splits.from_file(table, split), splits.named(split)) if split else (table, "")
+    spec = recipes.with_settings(recipe if isinstance(recipe, recipes.Recipe) else recipes.load(recipe), settings)
+    options: dict[str, Any] = {"how": how, "allow_leaks": allow_leaks, "resume": resume, "command": "cutis.train", "progress": progress}
+    if folds or seeds:
+        return repeats.train(table, spec, out, folds=folds, seeds=seeds, **options)
+    return pipeline.train(table, spec, out, **options)
+
+
+def evaluate(
+    run: Run | str | Path, data: Data, name: str, *, map: Map = None, ignore_unknown: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Answer other data with a run's model; the figures are added to the run under ``name`` and returned (docs/formats.md).
+
+    ``data`` and ``map``: as for ``train``. Raises DataError for labels the model does not know, unless ``ignore_unknown``.
+    """
+    from cutis import pipeline
+    from cutis.runs import Run
+
+    run = run if isinstance(run, Run) else Run.open(run)
+    return pipeline.evaluate(run, _table(data, map), name, ignore_unknown=ignore_unknown, progress=progress)
+
+
+def _table(data: Data, map: Map) -> pd.DataFrame:
+    import pandas as pd
+
+    from cutis.data import labels, readers, table
+
+    if not isinstance(data, pd.DataFrame):
+        return readers.read(*([data] if isinstance(data, str) or not hasattr(data, "__iter__") else data), map=map)
+    return data if map is None else table.mapped(data, labels.chosen(map, data["label"].dropna().unique()))
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("cutis.machine").version("cutis")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cutis' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+class _Package(ModuleType):
+    """Two rooms, ``cutis/train`` and ``cutis/evaluate``, bear the names of functions, and Python puts a room in the place of the function
+    when it is first imported. So these rooms are made callable: ``cutis.train(...)`` and ``cutis.train.losses`` both work, always."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        function = self.__dict__.get(name)
+        if isinstance(value, ModuleType) and callable(function):
+            value.__class__ = type("Room", (ModuleType,), {"__call__": lambda _, *args, **kwargs: function(*args, **kwargs)})
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,6 +1,7 @@
 """How long work says what it does: an object that is told, and that also measures how long each part took."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -8,7 +9,7 @@ OnStep = Callable[[int, int], None]
 
 
 class Progress:
-    """Says nothing and measures; the command line's subclasses draw. ``seconds`` holds the time of each part."""
+    """Measures, and says nothing but warnings; the command line's subclasses draw. ``seconds`` holds the time of each part."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -18,6 +19,7 @@ class Progress:
 
     def warn(self, text: str) -> None:
         """A line that must not be missed."""
+        warnings.warn(text, stacklevel=2)
 
     def step(self, part: str, done: int, total: int) -> None:
         """``done`` of ``total`` steps of a part are over."""

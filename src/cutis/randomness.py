@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 def stream(seed: int, purpose: str, *counters: int) -> np.random.Generator:
     """NumPy generator; different purposes and counters give independent streams."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), *counters])))
+    # as spawn_key, because SeedSequence pads short entropy with zeros: [seed, purpose] and [seed, purpose, 0] would be one stream
+    key = (zlib.crc32(purpose.encode()), *counters)
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 
 def torch_stream(seed: int, purpose: str, *counters: int) -> "torch.Generator":

@@ -3,14 +3,15 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
+from cutis import settings
 from cutis.errors import CutisError
 from cutis.registry import Registry, unknown
+from cutis.settings import assign, value_of
 
 
 class Part(BaseModel):
@@ -258,7 +259,7 @@ class Recipe(Part):
         """A variant with other values, checked; nested parts by dotted name: ``changed(**{"stages.0.lr": 1e-4})``."""
         data = self.model_dump(mode="json")
         for key, value in fields.items():
-            _assign(data, key.split("."), to_jsonable_python(value), key)
+            assign(data, key, to_jsonable_python(value), settings.fields(Recipe))
         return validated(data)
 
 
@@ -279,14 +280,14 @@ def load(name_or_file: str | Path) -> Recipe:
     return recipes[str(name_or_file)]()
 
 
-def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+def with_settings(recipe: Recipe, given: Sequence[str]) -> Recipe:
     """The recipe changed by ``key=value`` strings, as ``--set`` gives them; values are JSON, else text, and a,b,c is a list."""
     changes = {}
-    for setting in settings:
+    for setting in given:
         key, equals, text = setting.partition("=")
         if not equals:
             raise CutisError(f"--set takes key=value; {setting!r} has no '='. Example: --set stages.0.lr=1e-4")
-        changes[key.strip()] = _value(text.strip())
+        changes[key.strip()] = value_of(text.strip())
     return recipe.changed(**changes)
 
 
@@ -299,67 +300,7 @@ def validated(data: dict[str, Any]) -> Recipe:
         for e in error.errors():
             where = ".".join(map(str, e["loc"])) or "recipe"
             if e["type"] == "extra_forbidden":
-                lines.append(unknown("recipe field", where, fields(Recipe)))
+                lines.append(unknown("recipe field", where, settings.fields(Recipe)))
             else:
                 lines.append(f"{where}: {e['msg']} (given: {e['input']!r})")
         raise CutisError("The recipe cannot be used. " + " | ".join(lines)) from error
-
-
-def fields(part: type[BaseModel], prefix: str = "") -> list[str]:
-    """Dotted names of all fields below a part, list items as ``0``."""
-    names = []
-    for name, info in part.model_fields.items():
-        inner: Any = info.annotation
-        dotted = prefix + name
-        if any(isinstance(a, type) and issubclass(a, BaseModel) for a in get_args(inner)):
-            inner, dotted = get_args(inner)[0], dotted + ".0"
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            names += fields(inner, dotted + ".")
-        else:
-            names.append(dotted)
-    return names
-
-
-def explained(part: type[BaseModel] = Recipe, prefix: str = "") -> list[dict[str, Any]]:
-    """Every field of a recipe: dotted name, default, meaning."""
-    rows = []
-    for name in fields(part):
-        info, at = _field(part, name.split("."))
-        rows.append({"field": prefix + name, "default": at, "meaning": info.description or ""})
-    return rows
-
-
-def _field(part: type[BaseModel], path: list[str]) -> tuple[FieldInfo, Any]:
-    """The definition of a field and its default."""
-    info = part.model_fields[path[0]]
-    rest = path[2:] if path[1:2] == ["0"] else path[1:]
-    if not rest:
-        return info, info.get_default(call_default_factory=True)
-    inner = [a for a in (info.annotation, *get_args(info.annotation)) if isinstance(a, type) and issubclass(a, BaseModel)]
-    return _field(inner[0], rest)
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return [_value(t) for t in text.split(",") if t] if "," in text else text
-
-
-def _assign(data: Any, path: list[str], value: Any, key: str) -> None:
-    """Put a value at a dotted path; free-form options accept new keys, everything else must exist."""
-    for depth, step in enumerate(path):
-        last = depth == len(path) - 1
-        if isinstance(data, list):
-            if not step.isdigit() or int(step) >= len(data):
-                raise CutisError(f"{key}: there is no item {step!r}; the recipe has {len(data)}, counted from 0.")
-            index: Any = int(step)
-        else:
-            index = step
-            free = "options" in path[:depth]
-            if not isinstance(data, dict) or (step not in data and not free):
-                raise CutisError(unknown("recipe field", key, fields(Recipe)))
-        if last:
-            data[index] = value
-        else:
-            data = data.setdefault(index, {}) if isinstance(data, dict) else data[index]

@@ -114,7 +114,7 @@ def probe() -> Recipe:
         description="Frozen MobileNetV2 at 224 pixels, linear head.",
         images=Images(size=224, fit="crop"),
         # Adam's weight decay is an L2 penalty here: the optimum is logistic regression's, so the last epoch is the one to keep
-        stages=(Stage(epochs=60, train="head", lr=1e-3, optimizer="adam", weight_decay=1e-3, schedule="cosine", restore_best=False),),
+        stages=(Stage(epochs=60, train="head", lr=5e-3, optimizer="adam", weight_decay=1.5e-3, schedule="cosine", restore_best=False),),
         train=Train(batch_size=128, views=4),
         predict=Predict(views=4),
     )

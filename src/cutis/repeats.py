@@ -1,13 +1,12 @@
 """A run of runs: the same recipe over folds or seeds, with pooled predictions, mean and spread."""
 
-import shlex
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
-from cutis import machine, pipeline
+from cutis import pipeline, provenance
+from cutis import resume as resuming
+from cutis.data import splits
 from cutis.data.table import describe
 from cutis.errors import CutisError
 from cutis.evaluate.summary import pooled, spread, summarise
@@ -32,23 +31,34 @@ def train(
 ) -> Run:
     """Train ``folds`` folds (each group is tested once) or ``seeds`` seeds (one split, other random starts) below ``out``.
 
-    Finished parts are kept on a resume. Raises CutisError where both or neither are asked for.
+    Finished parts are kept on a resume. Raises CutisError where both or neither are asked for, or where there is nothing to test on.
     """
     if bool(folds) == bool(seeds):
         raise CutisError("Give either --folds K or --seeds N.")
     run, progress = Run(out), progress or Progress()
+    parts = variants(spec, folds, seeds)
+    if not (splits.split(table, parts[0][1].split)["split"] == "test").any():
+        raise CutisError("A run of runs pools test figures, and here is no test part. Set split.test above 0, or use --folds K.")
     with run.lock():
-        pipeline.begin(run, resume)
+        resuming.begin(run, resume)
         run.recipe = spec
-        for name, variant in variants(spec, folds, seeds):
+        for name, variant in parts:
             part = Run(run.folder / name)
             if part.finished:
-                progress.say(f"{name} is finished already")
+                progress.say(f"{name} is finished already.")
                 continue
-            progress.say(f"{name}: {variant.name}")
+            progress.say(f"{name} ({variant.name})")
             begun = (part.folder / "recipe.json").is_file()
-            pipeline.train(table, variant, part.folder, how=how, allow_leaks=allow_leaks, resume=begun, command=command, progress=progress)
-        _pool(run, spec, table, command, progress)
+            try:
+                pipeline.train(
+                    table, variant, part.folder, how=how, allow_leaks=allow_leaks, resume=begun, command=command, progress=progress
+                )
+            except CutisError:
+                if not run.parts:
+                    (run.folder / "recipe.json").unlink()  # refused before anything was trained
+                raise
+            progress.seconds = {}  # each part tells its own
+        _pool(run, [Run(run.folder / name) for name, _ in parts], spec, table, command)
     return run
 
 
@@ -59,9 +69,8 @@ def variants(spec: Recipe, folds: int, seeds: int) -> list[tuple[str, Recipe]]:
     return [(f"seed-{spec.seed + i}", spec.changed(seed=spec.seed + i)) for i in range(seeds)]
 
 
-def _pool(run: Run, spec: Recipe, table: pd.DataFrame, command: str, progress: Progress) -> None:
+def _pool(run: Run, parts: list[Run], spec: Recipe, table: pd.DataFrame, command: str) -> None:
     """Put the parts' test predictions together and write the page."""
-    parts = run.parts
     together = pooled([part.predictions("test") for part in parts])
     run.save_predictions("test", together)
     abouts = [part.provenance for part in parts]
@@ -70,11 +79,10 @@ def _pool(run: Run, spec: Recipe, table: pd.DataFrame, command: str, progress: P
     )
     run.metrics = {"test": figures | {"spread": spread([part.metrics["test"] for part in parts])}}
     run.provenance = abouts[0] | {
-        "command": command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "finished": provenance.now(),
         "parts": [part.folder.name for part in parts],
         "data": abouts[0]["data"] | {"summary": describe(table)},
         "seconds": {k: round(sum(a["seconds"].get(k, 0) for a in abouts), 3) for k in abouts[0]["seconds"]},
-        "machine": machine.describe(),
     }
     page.write(run)

@@ -85,7 +85,8 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether training has ended."""
-        return self.model_file.is_file() and not (self.folder / "checkpoint").is_dir()
+        done = self.model_file.is_file() or (bool(self.parts) and (self.folder / "report.html").is_file())
+        return done and not (self.folder / "checkpoint").is_dir()
 
     @property
     def parts(self) -> list["Run"]:
@@ -115,6 +116,7 @@ class Run:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keep other processes out of the folder. Raises LockedError where one is at work; a dead one's lock does not count."""
+        new = not self.folder.exists()
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "lock"
         with path.open("a") as file:
@@ -133,6 +135,8 @@ class Run:
             finally:
                 _locks.discard(file)
                 path.unlink(missing_ok=True)
+                if new and not any(self.folder.iterdir()):
+                    self.folder.rmdir()  # refused before anything was written
 
 
 def _forget_locks() -> None:

@@ -1,9 +1,11 @@
 """The command line: one verb a command; errors become one plain message and an exit code."""
 
+import errno
+import shlex
+import signal
 import sys
 import traceback
 
-from cutis import machine
 from cutis.cli import data, info, runs
 from cutis.cli.app import app, options
 from cutis.errors import CutisError
@@ -16,29 +18,30 @@ for module in (runs, data, info):
 
 def main() -> None:
     """Entry point; leaves with the exit codes of docs/formats.md."""
-    machine.reuse_memory()
     try:
-        app()
-    except CutisError as error:
-        _fail(str(error), error.code)
-    except ValueError as error:
-        _fail(str(error), 2)
-    except KeyboardInterrupt:
-        _fail("Stopped.", 130)
-    except BrokenPipeError:
-        sys.exit(0)
+        app(prog_name="cutis")
     except Exception as error:
-        if options.debug:
+        if options.debug and not isinstance(error, CutisError):
             raise
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{place.filename.rsplit('cutis/', 1)[-1]}:{place.lineno}"
-        _fail(
-            f"A fault in Cutis itself: {type(error).__name__}: {error} ({where}). "
-            "Run again with --debug before the command and report what it prints.",
-            1,
-        )
+        message, code = told(error)
+        print(f"cutis: {message}", file=sys.stderr)
+        sys.exit(code)
 
 
-def _fail(message: str, code: int) -> None:
-    print(f"cutis: {message}", file=sys.stderr)
-    sys.exit(code)
+def told(error: Exception) -> tuple[str, int]:
+    """What a user is told of an error, and the exit code."""
+    checkpoint = sys.modules.get("cutis.train.checkpoint")  # not imported here: most commands need no torch
+    if checkpoint is not None and isinstance(error, checkpoint.Interrupted):
+        return " ".join([f"Stopped by {signal.Signals(error.signal).name}.", *error.__notes__]), 128 + error.signal
+    if isinstance(error, ValueError):
+        return str(error), getattr(error, "code", CutisError.code)
+    if isinstance(error, MemoryError):
+        return "Memory ran out. Use smaller batches (--set train.batch_size=8) or smaller images (--set images.size=128).", 5
+    if isinstance(error, OSError) and error.filename:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "Make room there" if full else "Check that path and its permissions"
+        return f"{error.strerror}: {error.filename}. {what}, then run the command again.", 5 if full else 2
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{place.filename.rsplit('cutis/', 1)[-1]}:{place.lineno}"
+    again = shlex.join(["cutis", "--debug", *sys.argv[1:]])
+    return f"A fault in Cutis itself: {type(error).__name__}: {error} ({where}). Report what this prints: {again}", 1

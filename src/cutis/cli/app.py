@@ -1,7 +1,9 @@
-"""What all commands share: the application, its global options, and how results and progress are shown."""
+"""What all commands share: the application, its global options, common parameters, and how progress and figures are shown."""
 
 import json
 import os
+import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +14,9 @@ from cutis import machine
 from cutis.cli.console import JsonProgress, PlainProgress, TerminalProgress
 from cutis.progress import Progress
 from cutis.registry import PLUGINS
+from cutis.report.words import NOTICE
 
-NOTICE = "Research use only. Not a medical device. Not for diagnosis."
+Json = Annotated[bool, typer.Option("--json", help="Print only JSON.")]
 
 app = typer.Typer(
     name="cutis",
@@ -35,18 +38,31 @@ class Options:
 options = Options()
 
 
-@app.callback()
-def _global(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the whole trace of a fault.")] = False,
-    plugin: Annotated[list[Path] | None, typer.Option(help="A Python file that registers losses, readers, metrics, recipes, ...")] = None,
-) -> None:
-    if version:
+def _version(wanted: bool) -> None:
+    if wanted:
         typer.echo(machine.version("cutis"))
         raise typer.Exit
+
+
+@app.callback()
+def _global(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_version)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the whole trace of a fault.")] = False,
+    plugin: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", exists=True, dir_okay=False, help="A Python file that registers a loss, metric, reader, ...; repeatable."
+        ),
+    ] = None,
+) -> None:
     options.debug = debug
-    for file in plugin or []:
-        os.environ[PLUGINS] = os.pathsep.join(filter(None, [os.environ.get(PLUGINS, ""), str(file)]))
+    if plugin:
+        os.environ[PLUGINS] = os.pathsep.join([*filter(None, [os.environ.get(PLUGINS)]), *map(str, plugin)])
+
+
+def command() -> str:
+    """The command line as it was given, for provenance."""
+    return shlex.join(["cutis", *sys.argv[1:]])
 
 
 def progress(as_json: bool) -> Progress:
@@ -63,8 +79,6 @@ def show_json(data: Any) -> None:
 
 def number(figure: dict[str, Any]) -> str:
     """``0.849 [0.828, 0.869]``, or why there is none."""
-    if figure.get("value") is None:
-        return f"n/a ({figure.get('why', 'undefined')})"
-    if figure.get("low") is None:
-        return f"{figure['value']:.3f}"
+    if figure["value"] is None:
+        return f"n/a ({figure['why']})"
     return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"

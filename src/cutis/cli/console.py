@@ -10,8 +10,19 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from cutis.progress import OnStep, Progress
+from cutis.report.words import duration
 
-NAMES = {"read": "Reading", "cache": "Decoding", "train": "Training", "predict": "Predicting", "evaluate": "Measuring", "report": "Writing"}
+NAMES = {
+    "draw": "Drawing",
+    "read": "Reading",
+    "cache": "Decoding",
+    "split": "Splitting",
+    "proof": "Checking the split",
+    "features": "Passing images through the frozen backbone",
+    "train": "Training",
+    "predict": "Predicting",
+    "evaluate": "Measuring",
+}
 
 
 class JsonProgress(Progress):
@@ -19,7 +30,7 @@ class JsonProgress(Progress):
 
     def warn(self, text: str) -> None:
         """A warning on standard error."""
-        print(f"cutis: {text}", file=sys.stderr, flush=True)
+        print(f"Warning: {text}", file=sys.stderr, flush=True)
 
 
 class PlainProgress(JsonProgress):
@@ -40,12 +51,12 @@ class PlainProgress(JsonProgress):
         """A line now and then."""
         now = time.monotonic()
         start, first = self._since.setdefault(part, (now, done))
-        if done < first:  # another round of the same part: an epoch
+        if done < first:  # another round of the same part
             start, first = self._since[part] = (now, done)
         if now - self._said >= self.EVERY and done > first:
             self._said = now
             left = (now - start) / (done - first) * (total - done)
-            self.say(f"{NAMES.get(part, part)}: {done:,} of {total:,}, {left:.0f} s left")
+            self.say(f"{NAMES[part]}: {done:,} of {total:,}, {duration(left)} left")
 
 
 class TerminalProgress(Progress):
@@ -55,7 +66,7 @@ class TerminalProgress(Progress):
         super().__init__()
         self.console = Console(stderr=True, highlight=False)
         self._bar: Bar | None = None
-        self._task: TaskID | None = None
+        self._task = TaskID(0)
 
     def say(self, text: str) -> None:
         """One line above the live one."""
@@ -67,20 +78,15 @@ class TerminalProgress(Progress):
 
     def step(self, part: str, done: int, total: int) -> None:
         """Move the live line."""
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total)
+        if self._bar is not None:
+            self._bar.update(self._task, description=NAMES[part], completed=done, total=total, count=f"{done:,} of {total:,}")
 
     @contextmanager
     def part(self, name: str) -> Iterator[OnStep]:
         """A live line while the part lasts."""
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(30),
-            TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
-            TimeRemainingColumn(),
-        )
-        with Bar(*columns, console=self.console, transient=True) as bar, super().part(name) as on_step:
-            self._bar, self._task = bar, bar.add_task(NAMES.get(name, name.capitalize()), total=1)
+        columns = (TextColumn("{task.description}"), BarColumn(30), TextColumn("{task.fields[count]}"), TimeRemainingColumn())
+        with Bar(*columns, console=self.console, transient=True) as self._bar, super().part(name) as on_step:
+            self._task = self._bar.add_task(NAMES[name], total=None, count="")
             try:
                 yield on_step
             finally:

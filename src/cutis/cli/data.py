@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 
 from cutis import recipe as recipes
-from cutis.cli.app import show_json
-
-Json = Annotated[bool, typer.Option("--json", help="Print only JSON.")]
+from cutis import settings
+from cutis.cli.app import Json, show_json
 
 
 def add(app: typer.Typer) -> None:
@@ -36,8 +35,8 @@ def list_sets(as_json: Json = False) -> None:
 
 
 def show_set(
-    name: Annotated[str, typer.Argument(help="Name of the set.")],
-    folder: Annotated[str | None, typer.Option(help="Check whether this folder holds it.")] = None,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the set.")],
+    folder: Annotated[str | None, typer.Option(metavar="FOLDER", help="Check whether this folder holds it.")] = None,
     as_json: Json = False,
 ) -> None:
     """One data set: what it is, its faults, licence, citation, expected files."""
@@ -76,24 +75,29 @@ def list_weights(as_json: Json = False) -> None:
     return None
 
 
-def get_weights(name: Annotated[str, typer.Argument(help="A timm name, such as mobilenetv2_100.ra_in1k.")]) -> None:
+def get_weights(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A timm name, such as mobilenetv2_100.ra_in1k.")], as_json: Json = False
+) -> None:
     """Fetch a backbone's weights from the hub into the local folder."""
     from cutis.models import weights
 
     path = weights.get(name)
-    typer.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB  licence: {weights.licence(name) or 'not stated'}")
+    row = {"backbone": name, "megabytes": round(path.stat().st_size / 1e6, 1), "licence": weights.licence(name), "file": str(path)}
+    if as_json:
+        return show_json(row)
+    return typer.echo(f"{row['file']}  {row['megabytes']} MB  licence: {row['licence'] or 'not stated'}")
 
 
 def list_recipes(
-    name: Annotated[str | None, typer.Argument(help="Print this recipe as JSON.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Print this recipe as JSON.")] = None,
     fields: Annotated[bool, typer.Option("--fields", help="List every field with its meaning and default.")] = False,
     as_json: Json = False,
 ) -> None:
-    """The recipes there are, one of them as JSON, or the fields a recipe has."""
+    """List the recipes, one of them as JSON, or a recipe's fields."""
     if name:
         return typer.echo(recipes.load(name).to_json().rstrip())
     if fields:
-        rows = recipes.explained()
+        rows = settings.explained(recipes.Recipe)
         if as_json:
             return show_json(rows)
         for row in rows:

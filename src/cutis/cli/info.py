@@ -3,12 +3,12 @@
 import os
 import shutil
 import time
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from cutis import machine
-from cutis.cli.app import show_json
+from cutis.cli.app import Json, show_json
 from cutis.files import cache_folder
 
 
@@ -17,7 +17,7 @@ def add(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print only JSON.")] = False) -> None:
+def doctor(as_json: Json = False) -> None:
     """What this machine has, how fast it is, what is missing."""
     found = inspect()
     if as_json:

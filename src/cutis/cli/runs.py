@@ -1,6 +1,9 @@
 """Verbs that make and extend runs: train, evaluate, report, runs, demo."""
 
+import shlex
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,18 +11,21 @@ import pandas as pd
 import typer
 
 from cutis import recipe as recipes
-from cutis.cli.app import NOTICE, number, progress, show_json
+from cutis.cli.app import Json, command, number, progress, show_json
 from cutis.errors import CutisError
 from cutis.progress import Progress
+from cutis.report.words import NOTICE
 from cutis.runs import Run
 
-Data = Annotated[
-    list[str], typer.Argument(help="Folder, CSV, npz, ...; several are merged; train=PATH, val=PATH, test=PATH give whole parts.")
+DATA = "A folder or file of images and labels; several are merged; train=PATH, val=PATH, test=PATH name whole parts."
+FolderOfRun = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+Map = Annotated[
+    list[str] | None, typer.Option("--map", metavar="OLD=NEW", help="Rename a label, or the name of a shipped map; repeatable.")
 ]
-Map = Annotated[list[str] | None, typer.Option("--map", help="Rename labels: old=new, or the name of a shipped map; repeatable.")]
-Json = Annotated[bool, typer.Option("--json", help="Print only JSON.")]
-Outside = Annotated[bool, typer.Option("--allow-outside", help="Accept image paths that lead out of the data's folder.")]
-Headline = ("accuracy", "balanced_accuracy", "auroc_macro")
+Outside = Annotated[
+    list[str] | None, typer.Option("--allow-outside", metavar="FOLDER", help="Also read images from this folder; repeatable.")
+]
+HEADLINE = ("accuracy", "balanced_accuracy", "auroc_macro")
 
 
 def add(app: typer.Typer) -> None:
@@ -29,131 +35,145 @@ def add(app: typer.Typer) -> None:
 
 
 def train(
-    data: Annotated[list[str] | None, typer.Argument(help=Data.__metadata__[0].help)] = None,
-    recipe: Annotated[str, typer.Option(help="Name of a recipe, or a JSON file.")] = "probe",
-    out: Annotated[Path, typer.Option(help="The run folder to make.")] = Path("run"),
-    split: Annotated[str | None, typer.Option(help="FILE:COLUMN with train, val, test for each image.")] = None,
+    data: Annotated[list[str] | None, typer.Argument(metavar="DATA", help=DATA)] = None,
+    recipe: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="A recipe's name (probe if not given), or a JSON file.")] = None,
+    out: Annotated[Path, typer.Option(metavar="RUN", help="The run folder to make.")] = Path("run"),
+    split: Annotated[str | None, typer.Option(metavar="FILE:COLUMN", help="A CSV column with train, val, test for each image.")] = None,
     label_map: Map = None,
-    folds: Annotated[int, typer.Option(help="Cross-validation with so many folds.")] = 0,
-    seeds: Annotated[int, typer.Option(help="Repeat with so many seeds.")] = 0,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Change a field of the recipe: stages.0.lr=1e-4; repeatable.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    folds: Annotated[int | None, typer.Option(metavar="K", min=2, help="Cross-validate: K runs, each group tested once.")] = None,
+    seeds: Annotated[int | None, typer.Option(metavar="N", min=2, help="Repeat with N seeds on one split.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the recipe: stages.0.lr=1e-4; repeatable.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in RUN.")] = False,
     allow_leaks: Annotated[bool, typer.Option("--allow-leaks", help="Train although the split leaks; every page says so.")] = False,
-    allow_outside: Outside = False,
+    allow_outside: Outside = None,
     as_json: Json = False,
 ) -> None:
-    """Train a classifier: images and labels in, a run folder with report.html out."""
+    """Train a classifier on DATA into a run folder."""
     from cutis import pipeline, repeats
+    from cutis.resume import begin
 
     ui = progress(as_json)
-    request: dict[str, Any] = {
-        "data": data,
-        "split": split,
-        "map": label_map,
-        "folds": folds,
-        "seeds": seeds,
-        "allow_outside": allow_outside,
-    }
+    asked: dict[str, Any] = {"split": split, "map": label_map, "folds": folds or 0, "seeds": seeds or 0, "allow_leaks": allow_leaks}
     if resume:
-        request, spec = _request_of(Run.open(out), request, settings)
+        _only_data({"recipe": recipe, "set": settings, **asked})
+        run = Run.open(out)
+        spec, request = run.recipe, asked | _request(run)
     else:
-        spec = recipes.with_settings(recipes.load(recipe), settings or [])
-    if not request["data"]:
-        raise CutisError("Give the data to train on: cutis train DATA --recipe probe --out RUN")
-    table, how = read(request["data"], request["map"], request["split"], request["allow_outside"], ui)
-    table.attrs["request"] = request | {"data": [_absolute(d) for d in request["data"]]}
-    if request["folds"] or request["seeds"]:
-        run = repeats.train(
-            table, spec, out, folds=request["folds"], seeds=request["seeds"], how=how, allow_leaks=allow_leaks, resume=resume, progress=ui
-        )
-    else:
-        run = pipeline.train(table, spec, out, how=how, allow_leaks=allow_leaks, resume=resume, progress=ui)
+        spec, request = recipes.with_settings(recipes.load(recipe or "probe"), settings or []), asked
+    if folds and split:
+        raise CutisError("--folds makes its own split: leave --split out.")
+    data, allow_outside = data or request.get("data"), allow_outside or request.get("allow_outside")
+    if not data:
+        raise CutisError("Name the data to train on: cutis train DATA --out RUN")
+    begin(Run(out), resume)
+    table, how = read(data, request["map"], request["split"], allow_outside, ui)
+    table.attrs["request"] = request | {
+        "data": [_absolute(d) for d in data],
+        "allow_outside": [str(Path(f).resolve()) for f in allow_outside or []],
+        "split": request["split"] and str(Path(request["split"]).resolve()),
+    }
+    options: dict[str, Any] = {"how": how, "allow_leaks": request["allow_leaks"], "resume": resume, "command": command(), "progress": ui}
+    with resumable(out):
+        if request["folds"] or request["seeds"]:
+            run = repeats.train(table, spec, out, folds=request["folds"], seeds=request["seeds"], **options)
+        else:
+            run = pipeline.train(table, spec, out, **options)
     conclude(run, "test" if "test" in run.metrics else "val", as_json)
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A finished run.")],
-    data: Data,
-    name: Annotated[str, typer.Option(help="Name of this set in the run.")],
+    run: FolderOfRun,
+    data: Annotated[list[str], typer.Argument(metavar="DATA", help=DATA)],
+    name: Annotated[str, typer.Option(metavar="SET", help="Name of these figures in the run.")],
     label_map: Map = None,
     ignore_unknown: Annotated[bool, typer.Option("--ignore-unknown", help="Leave out images whose label the model does not know.")] = False,
-    allow_outside: Outside = False,
+    allow_outside: Outside = None,
     as_json: Json = False,
 ) -> None:
-    """Answer other data with the same model and add the figures to the run."""
+    """Add the figures of a run's model on other data."""
     from cutis import pipeline
 
-    ui = progress(as_json)
+    opened, ui = Run.open(run), progress(as_json)
     table, _ = read(data, label_map, None, allow_outside, ui)
-    opened = Run.open(run)
     pipeline.evaluate(opened, table, name, ignore_unknown=ignore_unknown, progress=ui)
     conclude(opened, name, as_json)
 
 
-def report(run: Annotated[Path, typer.Argument(help="A run.")]) -> None:
+def report(run: FolderOfRun, as_json: Json = False) -> None:
     """Make the page of a run anew."""
     from cutis.report import page
 
-    typer.echo(page.write(Run.open(run)))
+    path = page.write(Run.open(run))
+    return show_json({"report": str(path)}) if as_json else typer.echo(path)
 
 
-def runs(folder: Annotated[Path, typer.Argument(help="A folder that holds runs.")] = Path(), as_json: Json = False) -> None:
-    """List the runs below a folder with their figures."""
+def runs(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder that holds runs.")] = Path(), as_json: Json = False
+) -> None:
+    """List the runs below a folder with their test figures."""
     found = [Run(p.parent) for p in sorted(folder.glob("**/recipe.json"))]
     rows = [
         {
             "run": str(r.folder),
             "recipe": r.recipe.name,
-            "finished": r.finished or bool(r.parts),
-            **{m: r.metrics.get("test", {}).get(m, {}) for m in Headline},
+            "finished": r.finished,
+            **{m: r.metrics.get("test", {}).get(m) for m in HEADLINE},
         }
         for r in found
     ]
     if as_json:
         return show_json(rows)
     for row in rows:
-        figures = "  ".join(f"{m} {number(row[m])}" for m in Headline if row[m]) or ("no test figures" if row["finished"] else "unfinished")
-        typer.echo(f"{row['run']}  ({row['recipe']})  {figures}")
+        figures = [f"{m} {number(row[m])} (n = {row[m]['n']:,})" for m in HEADLINE if row[m]]
+        typer.echo(f"{row['run']}  ({row['recipe']})  {'  '.join(figures) or ('no test figures' if row['finished'] else 'unfinished')}")
     if not rows:
         typer.echo(f"No runs below {folder}. Make one with: cutis train DATA --out RUN")
     return None
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for pictures and run; an earlier demo in it is replaced.")] = Path("demo-run"),
-    lesions: Annotated[int, typer.Option(min=60, help="How many lesions to draw.")] = 900,
-    seed: Annotated[int, typer.Option(help="Seed of pictures and training.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where pictures and run go; an earlier demo there is replaced.")] = Path(
+        "demo-run"
+    ),
+    lesions: Annotated[int, typer.Option(metavar="N", min=60, help="How many lesions to draw.")] = 900,
+    seed: Annotated[int, typer.Option(metavar="SEED", help="Seed of pictures and training.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """The whole main path on pictures that Cutis draws itself: no network, no weights."""
+    """Show it all on pictures that Cutis draws: no weights, no network."""
     from cutis import pipeline
     from cutis.data import synthetic
 
     ui = progress(as_json)
-    for stale in (out / "pictures", out / "run"):
-        shutil.rmtree(stale, ignore_errors=True)
+    held = sorted(p.name for p in out.iterdir()) if out.is_dir() else []
+    if not set(held) <= {"pictures", "run"}:
+        raise CutisError(f"{out} holds more than an earlier demo ({', '.join(held[:5])}). Give a new folder: --out FOLDER")
+    for stale in held:
+        shutil.rmtree(out / stale)
     with ui.part("draw"):
         ui.say(f"Drawing pictures of {lesions:,} lesions")
         table_file = synthetic.write(out / "pictures", lesions=lesions, size=96, difficulty=0.3, seed=seed)
-    table, how = read([str(table_file)], None, None, False, ui)
-    run = pipeline.train(table, recipes.load("demo").changed(seed=seed), out / "run", how=how, progress=ui)
+    table, how = read([str(table_file)], None, None, None, ui)
+    table.attrs["request"] = {"data": [str(table_file.resolve())]}
+    with resumable(out / "run"):
+        run = pipeline.train(table, recipes.load("demo").changed(seed=seed), out / "run", how=how, command=command(), progress=ui)
     conclude(run, "test", as_json)
 
 
-def read(data: list[str], label_map: list[str] | None, split: str | None, allow_outside: bool, ui: Progress) -> tuple[pd.DataFrame, str]:
-    """The table of some data, said aloud, and in words where its split comes from (empty: from the recipe)."""
+def read(
+    data: list[str], label_map: list[str] | None, split: str | None, allow_outside: list[str] | None, ui: Progress
+) -> tuple[pd.DataFrame, str]:
+    """The table of some data, said aloud, and in words where a split given beside them comes from."""
     from cutis.data import readers, splits
 
     with ui.part("read"):
-        table = readers.read(*data, map=label_map, allow_outside=allow_outside)
-        how = "as the data give it" if table["split"].notna().any() else ""
+        table = readers.read(*data, map=label_map, allow_outside=allow_outside or [])
         if split:
             table = splits.from_file(table, split)
-            file, _, column = split.rpartition(":")
-            how = f"column {column} of {Path(file).name}"
     for line in readers.summary(table):
         ui.say(line)
-    return table, how
+    return table, splits.named(split) if split else ""
 
 
 def conclude(run: Run, name: str, as_json: bool) -> None:
@@ -163,24 +183,42 @@ def conclude(run: Run, name: str, as_json: bool) -> None:
     if as_json:
         return show_json({"run": str(run.folder), "set": name, "report": str(page), "metrics": figures, "notice": NOTICE})
     line = figures.get("baseline", {})
-    for metric in Headline:
+    for metric in HEADLINE:
         if metric in figures:
             beside = f"   always the most frequent class: {number(line[metric])}" if metric in line else ""
             typer.echo(f"{name} {metric}: {number(figures[metric])} (n = {figures[metric]['n']:,}){beside}")
+        told = figures.get("spread", {}).get(metric, {"sd": None})
+        if told["sd"] is not None:
+            typer.echo(f"{name} {metric} of {len(told['runs'])} runs: mean {told['mean']:.3f}, sd {told['sd']:.3f}")
     typer.echo(NOTICE)
-    typer.echo(page)
-    return None
+    return typer.echo(page)
 
 
-def _request_of(run: Run, given: dict[str, Any], settings: list[str] | None) -> tuple[dict[str, Any], recipes.Recipe]:
-    """What the interrupted run was asked; data given again take the place of the remembered ones."""
-    if settings:
-        raise CutisError("--resume goes on with the run's own recipe; leave --set out, or train anew into another --out.")
-    path = run.folder / "provenance.json"
-    before = run.provenance.get("request", {}) if path.is_file() else {}
-    for part in run.parts:
-        before = before or part.provenance.get("request", {})
-    return {k: given[k] or before.get(k) for k in given}, run.recipe
+@contextmanager
+def resumable(out: Path) -> Iterator[None]:
+    """Adds to an interruption how to go on."""
+    from cutis.train.checkpoint import Interrupted
+
+    try:
+        yield
+    except Interrupted as stopped:
+        saved = (out / "recipe.json").is_file()
+        again = shlex.join(["cutis", "train", "--out", str(out), "--resume"])
+        stopped.add_note(f"All is saved; go on with: {again}" if saved else "Training had not begun; run the command again.")
+        raise
+
+
+def _only_data(given: dict[str, Any]) -> None:
+    """With --resume everything but where the data lie is remembered."""
+    more = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
+    if more:
+        raise CutisError(f"--resume goes on as the run was begun: leave {', '.join(more)} out, or train anew into another --out.")
+
+
+def _request(run: Run) -> dict[str, Any]:
+    """What an interrupted run was asked, as it, or the first of the runs in it, remembers."""
+    told = [part.provenance.get("request", {}) for part in (run, *run.parts) if (part.folder / "provenance.json").is_file()]
+    return dict(told[0]) if told else {}
 
 
 def _absolute(source: str) -> str:

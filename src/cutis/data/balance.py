@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutis import recipe
+from cutis.errors import CutisError
 from cutis.randomness import stream
 from cutis.registry import Registry
 
@@ -16,11 +17,11 @@ balances: Registry[Callable[..., Indices]] = Registry("balancing", "cutis.data.b
 
 
 def indices(labels: Indices, spec: recipe.Balance, seed: int, epoch: int) -> Indices:
-    """The rows of one epoch, unshuffled. Raises ValueError where the options do not fit."""
+    """The rows of one epoch, unshuffled. Raises CutisError where the options do not fit."""
     try:
         return balances[spec.name](labels, seed, epoch, **spec.options)
     except TypeError as error:
-        raise ValueError(f"balance.options={spec.options} do not fit the balancing {spec.name!r}: {error}") from error
+        raise CutisError(f"balance.options={spec.options} do not fit the balancing {spec.name!r}: {error}") from error
 
 
 @balances.register("none")
@@ -46,6 +47,8 @@ def count(labels: Indices, seed: int, epoch: int, count: int = 0) -> Indices:
     A class with more rows gives ``count`` different ones, a class with fewer gives each of its rows equally often, the rest drawn
     without replacement. ``count`` 0: the mean of the smallest and the largest class.
     """
+    if count < 0:
+        raise CutisError(f"balance.options.count={count} is no number of images; give a positive one, or 0 for the middle.")
     rng = stream(seed, "count")
     sizes = np.bincount(labels)
     target = count or round((sizes[sizes > 0].min() + sizes.max()) / 2)

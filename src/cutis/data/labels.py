@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import pandas as pd
+
 from cutis.errors import DataError
 from cutis.registry import Registry, unknown
 
@@ -25,6 +27,23 @@ def chosen(spec: Mapping[str, str] | str | Sequence[str], labels: Iterable[str])
         else:
             result |= _shipped(old, spelling)
     return result
+
+
+def matched(table: pd.DataFrame, classes: Sequence[str], ignore_unknown: bool) -> pd.DataFrame:
+    """The table with labels spelt as a model's classes; rows with another label are left out where ``ignore_unknown``.
+
+    Raises DataError naming the other labels where it is not.
+    """
+    spelling = {name.casefold(): name for name in classes}
+    labels = table["label"].map(lambda label: _spelt(label, spelling), na_action="ignore")
+    strange = labels[labels.notna() & ~labels.isin(classes)].value_counts()
+    if len(strange) and not ignore_unknown:
+        listed = ", ".join(f"{name} ({n:,} image{'s' * (n > 1)})" for name, n in strange.items())
+        raise DataError(
+            f"The model does not know the label {listed}. It knows: {', '.join(classes)}. "
+            "Rename with --map old=new, or leave these images out with --ignore-unknown."
+        )
+    return table.assign(label=labels)[~labels.isin(strange.index)].reset_index(drop=True)
 
 
 def _spelt(name: str, spelling: Mapping[str, str]) -> str:

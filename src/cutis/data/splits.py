@@ -73,6 +73,12 @@ def from_file(table: pd.DataFrame, file_and_column: str) -> pd.DataFrame:
     return noted(table.assign(split=assigned.astype("str")), *notes)
 
 
+def named(file_and_column: str) -> str:
+    """``FILE:COLUMN`` in words."""
+    file, _, column = file_and_column.rpartition(":")
+    return f"column {column} of {Path(file).name}"
+
+
 def _matched(images: pd.Series, parts: dict[str, Any], path: Path) -> pd.Series:
     exact = images.map(parts)
     if images.isin(parts.keys()).all():

@@ -1,15 +1,20 @@
 """Backbones: any timm model by name, and the few of our own, without their classifier."""
 
+import difflib
 import inspect
 from collections.abc import Callable
-from typing import Any
+from copy import deepcopy
+from typing import Any, TypeVar
 
 import timm
 import torch
+from timm.models import group_parameters
 from torch import Tensor, nn
 
 from cutis.errors import CutisError
 from cutis.registry import Registry, unknown
+
+Module = TypeVar("Module", bound=nn.Module)
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
@@ -25,7 +30,7 @@ def is_known(name: str) -> bool:
 def create(name: str, options: dict[str, Any]) -> nn.Module:
     """The backbone with random weights and no classifier, at its own input size (``fit_to`` changes that).
 
-    Raises ValueError naming near names where it is unknown, or the option it does not take.
+    Raises CutisError naming near names where it is unknown, or the option it does not take.
     """
     if not is_known(name):
         raise CutisError(unknown("backbone", name, near(name)))
@@ -33,8 +38,9 @@ def create(name: str, options: dict[str, Any]) -> nn.Module:
         if name in backbones:
             return backbones[name](**options)
         model: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **options)
-    except TypeError as error:
-        raise CutisError(f"The backbone {name} does not take model.options={options}: {error}") from error
+    except (TypeError, AssertionError, RuntimeError) as error:  # RuntimeError: a tag that timm does not know
+        what = f" with model.options={options}" if options else ""
+        raise CutisError(f"The backbone {name} cannot be made{what}: {error}") from error
     return model
 
 
@@ -52,18 +58,23 @@ def fit_to(model: nn.Module, size: tuple[int, int]) -> None:
 
 
 def near(name: str) -> list[str]:
-    """Names worth suggesting: our own, and timm's with the same beginning."""
-    stem = name.split(".")[0].split("_")[0][:6]
-    return [*backbones, *timm.list_models(f"*{stem}*", include_tags=False)[:30]] if stem else [*backbones]
+    """Names worth suggesting: our own, and the timm names most like this one."""
+    return [*backbones, *difflib.get_close_matches(name, timm.list_models(), n=8, cutoff=0.5)]
 
 
 def blocks(model: nn.Module) -> list[list[nn.Parameter]]:
-    """The parameters in blocks from the input to the output, as timm groups them (stages of a CNN, layers of a transformer)."""
-    from timm.models import group_with_matcher
+    """The parameters in blocks from the input to the output, as timm groups them: residual blocks of a CNN, layers of a transformer.
 
-    groups = group_with_matcher(model.named_parameters(), model.group_matcher(coarse=False))  # type: ignore[operator]
-    named = dict(model.named_parameters())
-    return [[named[n] for n in names] for _, names in sorted(groups.items())]
+    What timm counts apart but is only a norm (VGG's batch norms, ConvNeXt's last) belongs to the block before it.
+    """
+    groups = group_parameters(model, model.group_matcher(coarse=False), return_values=True)  # type: ignore[operator]
+    found: list[list[nn.Parameter]] = []
+    for _, parameters in sorted(groups.items()):
+        if found and all(p.ndim <= 1 for p in parameters):
+            found[-1] += parameters
+        else:
+            found.append(parameters)
+    return found
 
 
 @backbones.register("plain_cnn")
@@ -99,11 +110,37 @@ class PlainCNN(nn.Module):
         return {"stem": r"^$", "blocks": r"^stages\.(\d+)"}
 
 
-def feature_shape(model: nn.Module, size: tuple[int, int]) -> tuple[int, ...]:
-    """Shape of ``forward_features`` for one image of this size, found without computing."""
-    from copy import deepcopy
+def ghost(model: Module) -> Module:
+    """A copy in eval mode without numbers (on the meta device): it tells shapes, and costs neither memory nor time."""
+    memo: dict[int, Any] = {id(p): nn.Parameter(p.detach().to("meta"), p.requires_grad) for p in model.parameters()}
+    memo |= {id(b): b.to("meta") for b in model.buffers()}
+    return deepcopy(model, memo).eval()
 
-    ghost = deepcopy(model).to("meta").eval()
-    with torch.no_grad():
-        out = ghost.forward_features(torch.empty(1, 3, *size, device="meta"))  # type: ignore[operator]
+
+def feature_shape(model: nn.Module, size: tuple[int, int]) -> tuple[int, ...]:
+    """Shape of ``forward_features`` for one image of this size. Raises CutisError where the backbone cannot take it."""
+    try:
+        with torch.no_grad():
+            out = ghost(model).forward_features(torch.empty(1, 3, *size, device="meta"))  # type: ignore[operator]
+    except (RuntimeError, AssertionError) as error:
+        name = getattr(model, "pretrained_cfg", {}).get("architecture", type(model).__name__)
+        raise CutisError(f"The backbone {name} cannot take images of {size[0]} x {size[1]} pixels: {error}") from error
     return tuple(out.shape[1:])
+
+
+def pooled_shape(model: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of the backbone's own pooling of features of this shape."""
+    with torch.no_grad():
+        out = ghost(model).forward_head(torch.empty(1, *shape, device="meta"), pre_logits=True)  # type: ignore[operator]
+    return tuple(out.shape[1:])
+
+
+def unused(model: nn.Module, size: tuple[int, int]) -> list[str]:
+    """Names of the direct children with parameters that ``forward_features`` does not use, such as VGG's 120 million dense weights."""
+    shadow = ghost(model)
+    called: set[nn.Module] = set()
+    for module in shadow.modules():
+        module.register_forward_hook(lambda m, *_: called.add(m))
+    with torch.no_grad():
+        shadow.forward_features(torch.empty(1, 3, *size, device="meta"))  # type: ignore[operator]
+    return [n for n, child in shadow.named_children() if not called.intersection(child.modules()) and [*child.parameters()]]

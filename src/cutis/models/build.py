@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cutis import recipe as recipes
-from cutis.errors import ArtifactError
+from cutis.errors import ArtifactError, CutisError
 from cutis.files import replacing
 from cutis.models import backbones, heads, weights
 
@@ -31,9 +31,10 @@ class Classifier(nn.Module):
         self.own_pooling = words[:1] == ["pool"]
         shape = backbones.feature_shape(backbone, size)
         if self.own_pooling:
-            shape, words = _pooled_shape(backbone, shape), words[1:]
+            shape, words = backbones.pooled_shape(backbone, shape), words[1:]
         else:
-            _drop_unused(backbone, size)
+            for name in backbones.unused(backbone, size):
+                setattr(backbone, name, nn.Identity())
         self.channels_last_map = not self.own_pooling and getattr(backbone, "output_fmt", "NCHW") == "NHWC"
         if self.channels_last_map:
             shape = (shape[-1], *shape[:-1])
@@ -63,21 +64,32 @@ class Classifier(nn.Module):
         return logits
 
 
-def build(spec: recipes.Recipe, classes: Sequence[str], *, size: tuple[int, int] | None = None) -> tuple[Classifier, weights.Source]:
+def build(spec: recipes.Recipe, classes: Sequence[str]) -> tuple[Classifier, weights.Source]:
     """The network of a recipe for these classes, with its starting weights and where they came from.
 
-    The caller seeds torch: a head's random start is drawn here. Raises ValueError (CutisError) with what to do.
+    The caller seeds torch: a head's random start is drawn here. Raises CutisError with what to do, also where the recipe uses several
+    image sizes and the network takes only one.
     """
-    size = size or spec.images.size
     backbone = backbones.create(spec.model.backbone, spec.model.options)
     source = weights.load(backbone, spec.model.backbone, spec.model.weights)
-    backbones.fit_to(backbone, size)
-    return Classifier(backbone, spec.model, size, classes), source
+    backbones.fit_to(backbone, spec.predict_size)
+    model = Classifier(backbone, spec.model, spec.predict_size, classes)
+    for size in ({(side, side) for side in spec.train.size} or {spec.images.size}) - {spec.predict_size}:
+        try:
+            backbones.ghost(model)(torch.empty(1, 3, *size, device="meta"))
+        except (RuntimeError, AssertionError) as error:
+            raise CutisError(
+                f"The backbone {spec.model.backbone} with the head {list(spec.model.head)} takes images of one size, but the recipe trains "
+                f"at {size[0]} x {size[1]} and predicts at {spec.predict_size[0]} x {spec.predict_size[1]}. Make train.size and "
+                "predict.size the same."
+            ) from error
+    return model, source
 
 
 def save(model: Classifier, path: Path, spec: recipes.Recipe) -> None:
     """Write the weights with classes and recipe in the file's metadata; whole or not at all."""
-    about = {"format": FORMAT, "classes": json.dumps(model.classes), "recipe": spec.model_dump_json()}
+    # one entry, because safetensors writes several in any order and the same run must give the same bytes
+    about = {FORMAT: json.dumps({"classes": model.classes, "recipe": spec.model_dump(mode="json")})}
     with replacing(path) as aside:
         save_file({k: v.detach().contiguous().cpu() for k, v in model.state_dict().items()}, aside, metadata=about)
 
@@ -88,18 +100,18 @@ def load(path: Path) -> tuple[Classifier, recipes.Recipe]:
         raise ArtifactError(f"There is no model at {path}. The run is unfinished: go on with --resume.")
     try:
         with safe_open(path, framework="pt") as file:
-            about = file.metadata() or {}
+            told = file.metadata() or {}
         state = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ArtifactError(f"{path} is damaged or no safetensors file ({error}). Train again, or restore the file.") from error
-    if about.get("format") != FORMAT:
-        raise ArtifactError(f"{path} was not written by this version of Cutis (format {about.get('format')!r}, expected {FORMAT!r}).")
-    spec = recipes.validated(json.loads(about["recipe"]))
-    blank = spec.changed(**{"model.weights": "none"})
-    model, _ = build(blank, json.loads(about["classes"]))
+    if FORMAT not in told:
+        raise ArtifactError(f"{path} was not written by this version of Cutis (it holds {', '.join(told) or 'nothing'}, not {FORMAT}).")
     try:
+        about = json.loads(told[FORMAT])
+        spec = recipes.validated(about["recipe"])
+        model, _ = build(spec.changed(**{"model.weights": "none"}), about["classes"])
         model.load_state_dict(state)
-    except RuntimeError as error:
+    except (KeyError, ValueError, RuntimeError) as error:
         raise ArtifactError(f"{path} does not fit its own recipe: {error}") from error
     return model.eval(), spec
 
@@ -111,7 +123,10 @@ def placed(model: Classifier, device: torch.device) -> Classifier:
 
 
 def trainable(model: Classifier, which: str) -> list[nn.Parameter]:
-    """Let only these parameters train (``head``, ``all`` or ``last:K``) and return them; the rest is frozen."""
+    """Let only these parameters train (``head``, ``all`` or ``last:K``) and return them; the rest is frozen.
+
+    Raises CutisError where the backbone has fewer than K blocks.
+    """
     for p in model.parameters():
         p.requires_grad_(False)
     chosen = list(model.head.parameters())
@@ -120,7 +135,7 @@ def trainable(model: Classifier, which: str) -> list[nn.Parameter]:
     elif which.startswith("last:"):
         groups, k = backbones.blocks(model.backbone), int(which.removeprefix("last:"))
         if k > len(groups):
-            raise ValueError(f"train={which}: {type(model.backbone).__name__} has {len(groups)} blocks.")
+            raise CutisError(f"stages.train={which}: {type(model.backbone).__name__} has only {len(groups)} blocks; ask for fewer, or all.")
         chosen += [p for group in groups[-k:] for p in group]
     for p in chosen:
         p.requires_grad_(True)
@@ -128,35 +143,9 @@ def trainable(model: Classifier, which: str) -> list[nn.Parameter]:
 
 
 def train_mode(model: Classifier) -> None:
-    """Training mode where something trains; a frozen batch norm keeps its statistics, as a frozen layer must."""
+    """Training mode where something trains; what is frozen keeps its batch statistics and drops nothing."""
     model.train()
     for module in model.backbone.modules():
-        own = list(module.parameters(recurse=False))
-        if own and not any(p.requires_grad for p in own):
+        parameters = list(module.parameters())
+        if parameters and not any(p.requires_grad for p in parameters):
             module.eval()
-    if not any(p.requires_grad for p in model.backbone.parameters()):
-        model.backbone.eval()  # modules without parameters too: dropout, stochastic depth
-
-
-def _pooled_shape(backbone: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
-    from copy import deepcopy
-
-    ghost = deepcopy(backbone).to("meta").eval()
-    with torch.no_grad():
-        return tuple(ghost.forward_head(torch.empty(1, *shape, device="meta"), pre_logits=True).shape[1:])  # type: ignore[operator]
-
-
-def _drop_unused(backbone: nn.Module, size: tuple[int, int]) -> None:
-    """Remove what only the backbone's own pooling and classifier would use, such as VGG's 120 million dense weights."""
-    from copy import deepcopy
-
-    ghost = deepcopy(backbone).to("meta").eval()
-    called: set[nn.Module] = set()
-    hooks = [m.register_forward_hook(lambda m, *_: called.add(m)) for m in ghost.modules()]
-    with torch.no_grad():
-        ghost.forward_features(torch.empty(1, 3, *size, device="meta"))  # type: ignore[operator]
-    for hook in hooks:
-        hook.remove()
-    for name, child in ghost.named_children():
-        if not called.intersection(child.modules()) and next(child.parameters(), None) is not None:
-            setattr(backbone, name, nn.Identity())

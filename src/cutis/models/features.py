@@ -11,13 +11,16 @@ from torch import Tensor
 
 from cutis import recipe
 from cutis.data import augment
+from cutis.data.images import DECODER
 from cutis.data.loaders import Pixels
+from cutis.errors import TrainingError
 from cutis.files import replacing
+from cutis.models.backbones import ghost
 from cutis.models.build import Classifier
 from cutis.models.predict import autocast, resolved
 
 VERSION = "features-1"
-HEAVY = 2.0  # features that weigh more than this many times the stored image are not kept: the run streams
+HEAVY = 2.0  # features that weigh more than this many times the image they are of are not kept: the run streams
 
 
 class Features:
@@ -36,11 +39,10 @@ class Features:
         return torch.from_numpy(self.array[rows, view]).to(self.device)
 
 
-def weight(model: Classifier, size: tuple[int, int]) -> float:
-    """How many times the stored image one view's features weigh."""
-    with torch.inference_mode():
-        one = model.eval().features(torch.zeros(1, 3, *size, device=model.mean.device))
-    return one.numel() * 4 / (size[0] * size[1] * 3)
+def weight(model: Classifier, size: tuple[int, int], views: int) -> float:
+    """How many times an image (uint8) the features of all its views (float32) weigh."""
+    one = ghost(model).features(torch.empty(1, 3, *size, device="meta"))
+    return views * one.numel() * 4 / (size[0] * size[1] * 3)
 
 
 def extract(
@@ -54,33 +56,45 @@ def extract(
 ) -> Features:
     """Features of every row under ``views`` symmetries (the first is the identity), computed or found in ``folder``.
 
-    The key covers the pixels, how they were fitted, the backbone's weights, the size and the number of views.
+    The file's name covers all that decides them (``key``). Raises TrainingError where the disk is full.
     """
-    size, batch_size = spec.predict_size, spec.predict.batch_size
     precision = resolved(spec.train.precision, pixels.device)
     path = folder / f"{key(model, pixels, spec, views, precision)}.npy"
     if not path.is_file():
-        symmetries = augment.symmetries(*size, views)
         model.eval()
-        with torch.inference_mode(), autocast(pixels.device, precision), replacing(path) as aside:
-            array = None
-            for start in range(0, len(pixels), batch_size):
-                rows = np.arange(start, min(start + batch_size, len(pixels)))
-                images = pixels.batch(rows, size, None)
-                out = torch.stack([model.features(augment.symmetry(images, k)).float() for k in symmetries], 1).cpu().numpy()
-                if array is None:
-                    array = np.lib.format.open_memmap(aside, "w+", np.float32, (len(pixels), *out.shape[1:]))
-                array[rows] = out
-                if progress:
-                    progress(int(rows[-1]) + 1, len(pixels))
-            assert array is not None, "no rows"
-            array.flush()
+        try:
+            with replacing(path) as aside, aside.open("wb") as file:
+                for start in range(0, len(pixels), spec.predict.batch_size):
+                    rows = np.arange(start, min(start + spec.predict.batch_size, len(pixels)))
+                    values = _batch(model, pixels, rows, spec.predict_size, views, precision)
+                    if start == 0:
+                        header = {"descr": "<f4", "fortran_order": False, "shape": (len(pixels), *values.shape[1:])}
+                        np.lib.format.write_array_header_1_0(file, header)
+                    file.write(values.data)  # not through a memory map: a full disk would kill the process there
+                    if progress:
+                        progress(int(rows[-1]) + 1, len(pixels))
+        except OSError as error:
+            raise TrainingError(
+                f"The features cannot be written to {folder} ({error.strerror}). Free space, set CUTIS_CACHE to a folder on another disk, "
+                "or compute them anew each epoch (--set train.views=0)."
+            ) from error
     return Features(np.load(path, mmap_mode="r"), pixels.device)
 
 
+def _batch(
+    model: Classifier, pixels: Pixels, rows: NDArray[np.int64], size: tuple[int, int], views: int, precision: str
+) -> NDArray[np.float32]:
+    """Features of some rows, B x V x ..."""
+    with torch.inference_mode(), autocast(pixels.device, precision):
+        images = pixels.batch(rows, size, None)
+        out = [model.features(augment.symmetry(images, k)).float() for k in augment.symmetries(*size, views)]
+        return np.asarray(torch.stack(out, 1).cpu().numpy())
+
+
 def key(model: Classifier, pixels: Pixels, spec: recipe.Recipe, views: int, precision: str) -> str:
-    """Everything that decides the features, as one hash."""
-    digest = hashlib.sha256(f"{VERSION} {spec.images} {spec.predict_size} {views} {precision} {model.neck} {model.own_pooling}".encode())
+    """Hash of everything that decides the features: pixels and their fitting, backbone, its weights, scaling, size, views, precision."""
+    how = [VERSION, DECODER, spec.images.size, spec.images.fit, spec.model.backbone, spec.model.options, spec.predict_size]
+    digest = hashlib.sha256(f"{how} {views} {precision} {model.neck} {model.own_pooling}".encode())
     for text in pixels.cache.sha256[pixels.table_rows]:
         digest.update(str(text).encode())
     for name, tensor in model.backbone.state_dict().items():

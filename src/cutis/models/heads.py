@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from cutis.errors import CutisError
 from cutis.registry import Registry
 
-Shape = tuple[int, ...]  # without the batch: (channels, height, width) or (features,)
+Shape = tuple[int, ...]  # without the batch: (channels, height, width), (features,), or a transformer's (tokens, features)
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,10 @@ def dense(shape: Shape, units: int) -> Layer:
 
 @layers.register("conv")
 def conv(shape: Shape, channels: int, kernel: int = 3) -> Layer:
-    """Convolution that keeps height and width."""
+    """Convolution that keeps height and width; ``kernel`` is odd."""
     c, h, w = _map(shape, "conv")
+    if kernel % 2 == 0:
+        raise CutisError(f"The head layer 'conv' takes an odd kernel, not {kernel}: an even one cannot keep height and width.")
     return Layer(nn.Conv2d(c, channels, kernel, padding=kernel // 2), (channels, h, w))
 
 
@@ -68,7 +71,7 @@ def layernorm(shape: Shape) -> Layer:
 def dropout(shape: Shape, rate: float) -> Layer:
     """Sets a share ``rate`` of the values to zero while training."""
     if not 0 <= rate < 1:
-        raise ValueError(f"dropout takes a rate from 0 to below 1, not {rate}.")
+        raise CutisError(f"The head layer 'dropout' takes a rate from 0 to below 1, not {rate}.")
     return Layer(nn.Dropout(rate), shape)
 
 
@@ -115,7 +118,7 @@ def build(words: Sequence[str], shape: Shape, classes: int) -> tuple[nn.Sequenti
     """The layers for a feature of this shape, as (fixed, trained).
 
     ``fixed`` holds the leading layers without parameters or randomness; ``trained`` the rest and the last dense layer with one
-    logit a class. Raises ValueError naming the word that cannot be used.
+    logit a class. Raises CutisError naming the word that cannot be used.
     """
     fixed: list[nn.Module] = []
     trained: list[nn.Module] = []
@@ -124,34 +127,44 @@ def build(words: Sequence[str], shape: Shape, classes: int) -> tuple[nn.Sequenti
         (fixed if layer.fixed and not trained else trained).append(layer.module)
         shape = layer.out
     if len(shape) != 1:
-        raise ValueError(f"The head {list(words)} ends with a map {shape}; put avgpool or flatten before the end.")
+        raise CutisError(f"The head {list(words)} ends with {_named(shape)}; put {_remedy(shape)} before the end.")
     return nn.Sequential(*fixed), nn.Sequential(*trained, nn.Linear(shape[0], classes))
 
 
 def _layer(word: str, shape: Shape) -> Layer:
     name, *arguments = word.split(":")
     make = layers[name]
-    parameters = list(inspect.signature(make).parameters.values())[1:]
+    signature = inspect.signature(make, eval_str=True)
+    parameters = list(signature.parameters.values())[1:]
     if len(arguments) > len(parameters):
-        raise ValueError(f"The head layer {word!r} has too many values; {name} takes {[p.name for p in parameters]}.")
+        raise CutisError(f"The head layer {word!r} has too many values; {name} takes {[p.name for p in parameters]}.")
     try:
         values = [p.annotation(a) for p, a in zip(parameters, arguments, strict=False)]
-        inspect.signature(make).bind(shape, *values)
+        signature.bind(shape, *values)
+        if any(isinstance(value, int) and value < 1 for value in values):
+            raise ValueError("a number of units, channels or pixels is at least 1")
     except (TypeError, ValueError) as error:
         usage = ":".join([name, *(p.name.upper() for p in parameters)])
-        raise ValueError(f"The head layer {word!r} cannot be used; write it as {usage}.") from error
+        raise CutisError(f"The head layer {word!r} cannot be used; write it as {usage} ({error}).") from error
     return make(shape, *values)
 
 
 def _map(shape: Shape, name: str) -> Shape:
     if len(shape) != 3:
-        raise ValueError(
-            f"The head layer {name!r} needs a map (channels, height, width), but gets a row of {shape[0]}; put it before pooling."
-        )
+        do = "start the head with pool" if len(shape) == 2 else "put it before pooling"
+        raise CutisError(f"The head layer {name!r} needs a map (channels, height, width), but gets {_named(shape)}; {do}.")
     return shape
 
 
 def _row(shape: Shape, name: str) -> int:
     if len(shape) != 1:
-        raise ValueError(f"The head layer {name!r} needs a row, but gets a map {shape}; put avgpool or flatten before it.")
+        raise CutisError(f"The head layer {name!r} needs a row, but gets {_named(shape)}; put {_remedy(shape)} before it.")
     return shape[0]
+
+
+def _named(shape: Shape) -> str:
+    return {1: f"a row of {shape[0]}", 2: f"the tokens {shape} of a transformer"}.get(len(shape), f"a map {shape}")
+
+
+def _remedy(shape: Shape) -> str:
+    return "pool" if len(shape) == 2 else "avgpool or flatten"

@@ -45,7 +45,8 @@ def load(model: nn.Module, name: str, wanted: str) -> Source:
         return Source("none: trained from scratch")
     path = find(name) if wanted == "pretrained" else Path(wanted)
     if path is None:
-        return _from_hub(model, name)
+        _fill(model, _from_hub(name).state_dict(), f"timm/{name} from the hub")
+        return Source(f"Hugging Face hub: timm/{name}", licence=licence(name))
     if not path.is_file():
         raise ArtifactError(f"There is no weights file {path}. Correct model.weights, or set it to 'pretrained' or 'none'.")
     try:
@@ -58,8 +59,7 @@ def load(model: nn.Module, name: str, wanted: str) -> Source:
 
 def get(name: str) -> Path:
     """Fetch a backbone's weights from the hub into the local folder; the file. Raises ArtifactError where it cannot be reached."""
-    model = timm.create_model(name, pretrained=False, num_classes=0)
-    _from_hub(model, name)
+    model = _from_hub(name)
     path = folder() / f"{name}.safetensors"
     with replacing(path) as aside:
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, aside, metadata={"timm": name, "licence": licence(name)})
@@ -72,18 +72,19 @@ def licence(name: str) -> str:
     return str(getattr(cfg, "license", None) or "")
 
 
-def _from_hub(model: nn.Module, name: str) -> Source:
+def _from_hub(name: str) -> nn.Module:
+    """timm's model with its published weights. Raises ArtifactError where there are none, or the hub cannot be reached."""
+    if not timm.is_model(name) or not getattr(timm.get_pretrained_cfg(name), "has_weights", False):
+        raise ArtifactError(f"Nobody has published weights for {name}. Train it from scratch (--set model.weights=none), or give a file.")
     try:
-        fetched = timm.create_model(name, pretrained=True, num_classes=0)
+        model: nn.Module = timm.create_model(name, pretrained=True, num_classes=0)
     except Exception as error:  # the hub's client raises a dozen unrelated classes
         raise ArtifactError(
-            f"Weights for {name} are neither in {folder()} nor reachable on the hub ({type(error).__name__}). "
-            f"Put {name}.safetensors into a folder and set {FOLDER} to it, or run "
-            f"'cutis weights get {name}' where there is a network, or choose "
-            "--set model.weights=none."
+            f"Weights for {name} are neither in {folder()} nor reachable on the hub ({type(error).__name__}). Put {name}.safetensors into "
+            f"a folder and set {FOLDER} to it, or run 'cutis weights get {name}' where there is a network, or train from scratch "
+            "(--set model.weights=none)."
         ) from error
-    model.load_state_dict(fetched.state_dict())
-    return Source(f"Hugging Face hub: timm/{name}", licence=licence(name))
+    return model
 
 
 def _fill(model: nn.Module, state: dict[str, torch.Tensor], path: str) -> None:

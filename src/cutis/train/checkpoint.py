@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from torch import Tensor
 from cutis.errors import ArtifactError, TrainingError
 from cutis.files import replacing
 
+Parts = dict[str, dict[str, Tensor]]  # tensors by part (model, best, average, optimizer) and name
+
 
 class Interrupted(Exception):  # noqa: N818  (not a fault: training ended in good order)
     """Training was asked to stop and has saved; ``signal`` says by what."""
@@ -27,7 +30,10 @@ class Interrupted(Exception):  # noqa: N818  (not a fault: training ended in goo
 
 
 class Checkpoint:
-    """One file, ``checkpoint/state.safetensors``: tensors, and the progress as JSON in its metadata, so that both change together."""
+    """One file, ``checkpoint/state.safetensors``: tensors named ``PART.NAME``, and the progress as JSON in its metadata.
+
+    One file, so that both change together.
+    """
 
     def __init__(self, folder: Path, every: float | None = None) -> None:
         self.path = folder / "checkpoint" / "state.safetensors"
@@ -39,60 +45,55 @@ class Checkpoint:
         """Whether enough time has passed since the last save (``CUTIS_CHECKPOINT_SECONDS``, 60)."""
         return time.monotonic() - self._last >= self.every
 
-    def save(self, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
+    def save(self, parts: Parts, progress: dict[str, Any]) -> None:
         """Write aside, flush, rename. Raises TrainingError where the disk is full; the last good file stays."""
+        tensors = {f"{part}.{name}": v.detach().cpu().contiguous() for part, values in parts.items() for name, v in values.items()}
         try:
             with replacing(self.path) as aside:
-                save_file(
-                    {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, aside, metadata={"progress": json.dumps(progress)}
-                )
+                save_file(tensors, aside, metadata={"progress": json.dumps(progress)})
         except (OSError, SafetensorError) as error:
             raise TrainingError(f"The checkpoint cannot be written to {self.path} ({error}). Make room and go on with --resume.") from error
         self._last = time.monotonic()
 
-    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What was saved last; None where nothing was. Raises ArtifactError where the file is damaged."""
+    def load(self, device: torch.device) -> tuple[Parts, dict[str, Any]] | None:
+        """What was saved last, parts that were empty left out; None where nothing was. Raises ArtifactError for a damaged file."""
+        for aside in self.path.parent.glob(f".{self.path.name}.*"):
+            aside.unlink()  # left by a process that was killed while it saved
         if not self.path.is_file():
             return None
         try:
-            with safe_open(self.path, framework="pt") as file:
+            with safe_open(self.path, framework="pt", device=str(device)) as file:
                 progress = json.loads(file.metadata()["progress"])
-                return {k: file.get_tensor(k) for k in file.keys()}, progress  # noqa: SIM118  (not a dict)
-        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, OSError) as error:
+                parts: Parts = {}
+                for key in file.keys():  # noqa: SIM118  (not a dict)
+                    part, name = key.split(".", 1)
+                    parts.setdefault(part, {})[name] = file.get_tensor(key)
+                return parts, progress
+        except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             raise ArtifactError(f"The checkpoint {self.path} is damaged ({error}). Delete that folder and train anew.") from error
 
     def remove(self) -> None:
         """Forget it: training is finished."""
-        for path in self.path.parent.glob("*") if self.path.parent.is_dir() else []:
-            path.unlink()
         if self.path.parent.is_dir():
-            self.path.parent.rmdir()
+            shutil.rmtree(self.path.parent)
 
 
-def pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimiser's state as named tensors and plain data."""
-    state = optimizer.state_dict()
-    tensors, plain = {}, {}
-    for index, values in state["state"].items():
-        for name, value in values.items():
-            if isinstance(value, Tensor):
-                tensors[f"optimizer.{index}.{name}"] = value
-            else:
-                plain[f"{index}.{name}"] = value
-    return tensors, {"groups": state["param_groups"], "plain": plain}
+def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimiser's state as tensors named ``INDEX.NAME``; its groups are not in it, because the recipe gives them."""
+    state = optimizer.state_dict()["state"]
+    return {f"{index}.{name}": value for index, values in state.items() for name, value in values.items()}
 
 
-def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
+def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """Undo ``pack_optimizer``."""
-    state: dict[int, dict[str, Any]] = {}
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
-        if key.startswith("optimizer."):
-            _, index, name = key.split(".", 2)
-            state.setdefault(int(index), {})[name] = value
-    for key, value in plain["plain"].items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": plain["groups"]})
+        like = parameters[int(index)]
+        # a fused optimiser walks parameter and state side by side in memory, so both must lie alike (channels last)
+        state.setdefault(int(index), {})[name] = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 class Interrupt:

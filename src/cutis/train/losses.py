@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cutis import recipe
+from cutis.errors import CutisError
 from cutis.registry import Registry
 
 losses: Registry[Callable[..., Tensor]] = Registry("loss", "cutis.train.losses")
@@ -14,9 +15,10 @@ losses: Registry[Callable[..., Tensor]] = Registry("loss", "cutis.train.losses")
 
 
 def function(spec: recipe.Loss, counts: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss of a recipe as a function of (logits, targets) to a scalar: the weighted mean over the batch, as PyTorch defines it.
+    """The loss of a recipe as a function of (logits, targets) to a scalar, the mean over the batch.
 
-    Raises ValueError where the options or the number of class weights do not fit.
+    With class weights it is the weighted mean sum_i w_i l_i / sum_i w_i, where an image weighs what its class does (a mixed image, the mean
+    by shares); without mixing and smoothing that is PyTorch's definition. Raises CutisError where options or class weights do not fit.
     """
     loss = losses[spec.name]
     weights = class_weights(spec, counts)
@@ -28,7 +30,7 @@ def function(spec: recipe.Loss, counts: Tensor) -> Callable[[Tensor, Tensor], Te
             **spec.options,
         )
     except TypeError as error:
-        raise ValueError(f"loss.options={spec.options} do not fit the loss {spec.name!r}: {error}") from error
+        raise CutisError(f"loss.options={spec.options} do not fit the loss {spec.name!r}: {error}") from error
 
     def mean(logits: Tensor, targets: Tensor) -> Tensor:
         each = loss(logits, targets, counts, **spec.options)
@@ -41,13 +43,13 @@ def function(spec: recipe.Loss, counts: Tensor) -> Callable[[Tensor, Tensor], Te
 
 
 def class_weights(spec: recipe.Loss, counts: Tensor) -> Tensor | None:
-    """Weight of each class. "balanced" is n / (C n_j), as scikit-learn's; a class without training images gets 0."""
+    """Weight of each class. "balanced" is n / (C n_j) over the C classes that have images, as scikit-learn's; one without gets 0."""
     if spec.class_weights == "none":
         return None
     if spec.class_weights == "balanced":
         return torch.where(counts > 0, counts.sum() / ((counts > 0).sum() * counts.clamp(min=1)), 0.0)
-    if len(spec.class_weights) != len(counts):
-        raise ValueError(f"loss.class_weights has {len(spec.class_weights)} values for {len(counts)} classes.")
+    if len(spec.class_weights) != len(counts) or min(spec.class_weights) <= 0:
+        raise CutisError(f"loss.class_weights={list(spec.class_weights)} do not fit: give {len(counts)} positive numbers, one a class.")
     return torch.tensor(spec.class_weights, dtype=torch.float32, device=counts.device)
 
 
@@ -66,7 +68,8 @@ def cross_entropy(logits: Tensor, targets: Tensor, counts: Tensor, label_smoothi
 def focal(logits: Tensor, targets: Tensor, counts: Tensor, gamma: float = 2.0) -> Tensor:
     """-sum_c t_c (1 - p_c)^gamma log p_c (Lin et al. 2017): easy images count less."""
     log_p = F.log_softmax(logits, dim=1)
-    return -(targets * (1 - log_p.exp()).clamp(min=0) ** gamma * log_p).sum(1)
+    wrong = (-torch.expm1(log_p)).clamp(min=torch.finfo(log_p.dtype).tiny)  # 1 - p; at 0 the gradient of a power below 1 is infinite
+    return -(targets * wrong**gamma * log_p).sum(1)
 
 
 @losses.register("logit_adjusted")

@@ -1,0 +1,5 @@
+"""``python -m cutis``: the command line."""
+
+from cutis.cli import main
+
+main()

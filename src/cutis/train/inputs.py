@@ -1,0 +1,53 @@
+"""What a stage computes on: images through the whole network, or a frozen backbone's kept features through the head alone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from cutis import recipe
+from cutis.data.loaders import Source
+from cutis.models import features
+from cutis.models.build import Classifier
+from cutis.models.predict import resolved
+from cutis.train.state import Part
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """``module`` trains on ``train`` and is validated on ``val``; ``kept``: these are features and it is the head."""
+
+    module: nn.Module
+    train: Source
+    val: Source | None
+    kept: bool
+    precision: str
+    val_precision: str
+
+
+def images(model: Classifier, train: Part, val: Part | None, spec: recipe.Recipe) -> Inputs:
+    """Images, augmented anew each epoch."""
+    device = train.pixels.device
+    precision = resolved(spec.train.precision, device, training=True)
+    return Inputs(model, train.pixels, val.pixels if val else None, False, precision, resolved(spec.train.precision, device))
+
+
+def kept(
+    model: Classifier, train: Part, val: Part | None, spec: recipe.Recipe, folder: Path, progress: Callable[[int, int], None]
+) -> Inputs:
+    """Features of a frozen backbone, kept in ``folder``. The head runs in fp32: alone it gains nothing from bf16."""
+    sources = [features.extract(model, train.pixels, spec, spec.train.views, folder, progress=progress)]
+    if val:
+        sources.append(features.extract(model, val.pixels, spec, 1, folder, progress=progress))
+    return Inputs(model.head, sources[0], sources[1] if val else None, True, "fp32", "fp32")
+
+
+def worth_keeping(model: Classifier, stage: recipe.Stage, spec: recipe.Recipe, say: Callable[[str], None]) -> bool:
+    """Whether the stage trains on kept features: the backbone is frozen, and they do not outweigh the images by far."""
+    if stage.train != "head" or spec.train.views == 0:
+        return False
+    times = features.weight(model, spec.predict_size, spec.train.views)
+    if times > features.HEAVY:
+        say(f"Features would weigh {times:.1f} times the images; they are computed anew each epoch instead of kept")
+    return times <= features.HEAVY
