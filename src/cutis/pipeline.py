@@ -21,7 +21,6 @@ from cutis.evaluate.summary import summarise
 from cutis.files import cache_folder
 from cutis.models import build, predict
 from cutis.models.build import Classifier
-from cutis.models.weights import Source
 from cutis.predictions import Predictions
 from cutis.progress import Progress
 from cutis.randomness import stream
@@ -100,7 +99,7 @@ def train(
         started = before.get("started") or provenance.now()
         if resume and (run.folder / "split.csv").is_file():
             table = resuming.as_before(run, table)
-        network = _checked(table, spec, allow_leaks)
+        model, facts = _checked(table, spec, allow_leaks)
         ready = prepare(table, spec, progress, interrupt, pictures)
         _heed(ready.proof, allow_leaks)
         if ready.proof.ok:
@@ -108,18 +107,18 @@ def train(
         else:
             progress.warn(f"The split leaks, which is allowed here: every page says so. {' '.join(ready.proof.leaks)}")
         classes = trained_classes(ready.table)
-        if classes != network[0].classes:  # no image of one of them could be read
-            network = _made(spec, classes)
+        if classes != model.classes:  # no image of one of them could be read
+            model, facts = _made(spec, classes)
         if resume:
             resuming.same_data(run, ready.table)
         run.recipe = spec
         run.save_table("split", ready.table)
         if len(ready.cache.failures):
             run.save_table("unreadable", ready.cache.failures)
-        about = provenance.about(ready.table, ready.cache, ready.proof, spec, classes) | {"command": command, "started": started}
-        about["split"]["how"] = how
+        about = provenance.about(ready.table, ready.cache, ready.proof, classes) | {"command": command, "started": started}
+        about["split"]["how"], about["model"] = how, facts
         run.provenance = about
-        model = _fit(run, ready, spec, network, about, interrupt, progress)
+        model = _fit(run, ready, spec, model, interrupt, progress)
         for name in ("val", "test"):
             chosen = (ready.table["split"] == name).to_numpy()
             if chosen.any():
@@ -143,6 +142,8 @@ def evaluate(run: Run, table: pd.DataFrame, name: str, *, ignore_unknown: bool =
         raise CutisError(f"The name {name!r} cannot be used: letters, digits, - and _ only; train, val and test are the run's own parts.")
     if run.parts:
         raise ArtifactError(f"{run.folder} is a run of runs. Evaluate one of them: {', '.join(str(p.folder) for p in run.parts)}")
+    if not run.finished:
+        raise ArtifactError(f"The run in {run.folder} is unfinished. Go on with: cutis train --out {run.folder} --resume")
     with run.lock():
         model, spec = build.load(run.model_file)
         build.placed(model, predict.device())
@@ -179,8 +180,8 @@ def trained_classes(table: pd.DataFrame) -> tuple[str, ...]:
     return tuple(sorted(counts.index))
 
 
-def _checked(table: pd.DataFrame, spec: Recipe, allow_leaks: bool) -> tuple[Classifier, Source]:
-    """The network with its first weights. All that can be refused before minutes of decoding is: split, groups, classes, names, weights."""
+def _checked(table: pd.DataFrame, spec: Recipe, allow_leaks: bool) -> tuple[Classifier, dict[str, Any]]:
+    """As ``_made``. All that can be refused before minutes of decoding is: split, groups, classes, names, weights, stages."""
     table = splits.split(table, spec.split)
     _heed(proof.prove(table), allow_leaks)
     classes = trained_classes(table)
@@ -194,30 +195,23 @@ def _heed(proved: proof.Proof, allow_leaks: bool) -> None:
         raise LeakError(proved.message())
 
 
-def _made(spec: Recipe, classes: Sequence[str]) -> tuple[Classifier, Source]:
+def _made(spec: Recipe, classes: Sequence[str]) -> tuple[Classifier, dict[str, Any]]:
+    """The network with its first weights, and what provenance says of it."""
     with torch.random.fork_rng():
         torch.manual_seed(int(stream(spec.seed, "weights").integers(2**63)))
-        return build.build(spec, classes)
-
-
-def _fit(
-    run: Run,
-    ready: Prepared,
-    spec: Recipe,
-    network: tuple[Classifier, Source],
-    about: dict[str, Any],
-    interrupt: Interrupt,
-    progress: Progress,
-) -> Classifier:
-    """Train, or take the finished model of an interrupted run."""
-    model, source = network
-    about["model"] |= {
+        model, source = build.build(spec, classes)
+    return model, {
+        "backbone": spec.model.backbone,
         "weights": source.name,
         "weights_sha256": source.sha256,
         "weights_licence": source.licence,
         "parameters": sum(p.numel() for p in model.parameters()),
         "trained_parameters": max(sum(p.numel() for p in build.trainable(model, s.train)) for s in spec.stages),
     }
+
+
+def _fit(run: Run, ready: Prepared, spec: Recipe, model: Classifier, interrupt: Interrupt, progress: Progress) -> Classifier:
+    """Train, or take the finished model of an interrupted run."""
     if run.model_file.is_file():
         return build.placed(build.load(run.model_file)[0], predict.device())
     train_part, val_part = (_part(ready, spec, model.classes, name) for name in ("train", "val"))

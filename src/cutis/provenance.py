@@ -15,7 +15,7 @@ from cutis.files import sha256
 from cutis.recipe import Recipe
 
 
-def about(table: pd.DataFrame, cache: Cache, proof: Proof, spec: Recipe, classes: Sequence[str]) -> dict[str, Any]:
+def about(table: pd.DataFrame, cache: Cache, proof: Proof, classes: Sequence[str]) -> dict[str, Any]:
     """What is known before training. A split that leaks gets this far only where that was allowed."""
     return {
         "cutis": machine.version("cutis"),
@@ -31,7 +31,6 @@ def about(table: pd.DataFrame, cache: Cache, proof: Proof, spec: Recipe, classes
         "split": {"proof": proof.to_dict(), "leaks_allowed": not proof.ok},
         "classes": list(classes),
         "majority": str(table.loc[table["split"] == "train", "label"].value_counts().idxmax()),
-        "model": {"backbone": spec.model.backbone},
         "evaluated": {},
         "machine": machine.describe(),
         "versions": machine.versions(),

@@ -302,5 +302,6 @@ def validated(data: dict[str, Any]) -> Recipe:
             if e["type"] == "extra_forbidden":
                 lines.append(unknown("recipe field", where, settings.fields(Recipe)))
             else:
-                lines.append(f"{where}: {e['msg']} (given: {e['input']!r})")
+                given = "" if isinstance(e["input"], dict) else f" (given: {e['input']!r})"
+                lines.append(f"{where}: {e['msg'].removeprefix('Value error, ')}{given}")
         raise CutisError("The recipe cannot be used. " + " | ".join(lines)) from error

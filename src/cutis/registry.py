@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 PLUGINS = "CUTIS_PLUGINS"
 ENTRY_POINTS = "cutis.plugins"
+MANY = 20  # names that are too many to list beside the one that was meant
 
 
 class Registry(Generic[T]):
@@ -78,12 +79,12 @@ class Registry(Generic[T]):
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> str:
-    """A message for a name that is not known: the nearest ones first, else all."""
+    """A message for a name that is not known: the nearest ones, and all, unless they are many and some are near."""
     names = sorted(known)
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
-    if near:
-        return f"Unknown {kind} {str(name)!r}. Did you mean {' or '.join(map(repr, near))}? Known: {', '.join(names)}."
-    return f"Unknown {kind} {str(name)!r}. Known: {', '.join(names)}."
+    meant = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    listed = f" Known: {', '.join(names)}." if not near or len(names) <= MANY else ""
+    return f"Unknown {kind} {str(name)!r}.{meant}{listed}"
 
 
 _loaded_plugins: set[str] = set()

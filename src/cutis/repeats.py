@@ -41,7 +41,7 @@ def train(
         raise CutisError("A run of runs pools test figures, and here is no test part. Set split.test above 0, or use --folds K.")
     with run.lock():
         resuming.begin(run, resume)
-        run.recipe = spec
+        run.recipe, run.provenance = spec, {"request": table.attrs.get("request", {})}
         for name, variant in parts:
             part = Run(run.folder / name)
             if part.finished:
@@ -53,9 +53,10 @@ def train(
                 pipeline.train(
                     table, variant, part.folder, how=how, allow_leaks=allow_leaks, resume=begun, command=command, progress=progress
                 )
-            except CutisError:
-                if not run.parts:
-                    (run.folder / "recipe.json").unlink()  # refused before anything was trained
+            except BaseException:
+                if not run.parts:  # refused or stopped before anything was trained
+                    for file in ("recipe.json", "provenance.json"):
+                        (run.folder / file).unlink()
                 raise
             progress.seconds = {}  # each part tells its own
         _pool(run, [Run(run.folder / name) for name, _ in parts], spec, table, command)

@@ -74,6 +74,8 @@ def test_fault_t7_a_signal_saves_and_resuming_gives_identical_files(
     half = Run.open(tmp_path / "run")
     assert not half.finished
     assert len(half.history) == 2
+    with pytest.raises(ArtifactError, match=r"is unfinished\. Go on with: cutis train --out .*run --resume"):
+        cutis.evaluate(half, drawn, "early")
     with pytest.raises(ArtifactError, match="was interrupted; go on with --resume"):
         cutis.train(drawn, tiny, half.folder)
     began = half.provenance["started"]

@@ -1,5 +1,6 @@
 """Runs of runs: folds and seeds, pooled predictions, spread, and going on with them."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,16 @@ def test_fault_t7_an_interrupted_run_of_runs_goes_on_where_it_stopped(
     assert (tmp_path / "run" / "fold-0" / "provenance.json").read_bytes() == first
     for name in ("metrics.json", "predictions/test.csv", "fold-0/model.safetensors", "fold-1/model.safetensors"):
         assert (tmp_path / "run" / name).read_bytes() == (folds.folder / name).read_bytes(), name
+
+
+def test_a_signal_before_the_first_part_trains_leaves_nothing(
+    drawn: Path, tiny: Recipe, tmp_path: Path, stopping: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early = stopping("Nothing says this")
+    monkeypatch.setattr(early, "step", lambda part, *_: part == "cache" and signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(Interrupted):
+        library.train(drawn, tiny.changed(**{"images.size": 22}), tmp_path / "run", folds=2, progress=early)
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_cannot_be_repeated_is_refused_and_leaves_nothing(drawn: Path, tiny: Recipe, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ NAMES = {
     "cache": "Decoding",
     "split": "Splitting",
     "proof": "Checking the split",
-    "features": "Passing images through the frozen backbone",
+    "features": "Frozen backbone",
     "train": "Training",
     "predict": "Predicting",
     "evaluate": "Measuring",

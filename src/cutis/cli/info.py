@@ -24,7 +24,7 @@ def doctor(as_json: Json = False) -> None:
         return show_json(found)
     for key, value in found.items():
         if isinstance(value, dict):
-            typer.echo(f"{key}: " + ", ".join(f"{k} {v}" for k, v in value.items()))
+            typer.echo(f"{key}: " + ", ".join(f"{k} {'none' if v is None else v}" for k, v in value.items()))
         elif isinstance(value, list):
             for line in value:
                 typer.echo(f"{key}: {line}")
@@ -48,6 +48,7 @@ def inspect() -> dict[str, Any]:
     if not os.access(at, os.W_OK):
         advice.append(f"the image cache at {at} cannot be written: set CUTIS_CACHE to a folder of yours")
     return {
+        "cutis": machine.version("cutis"),
         "machine": machine.describe(),
         "versions": machine.versions(),
         "cache": {"folder": str(folder), "free_gb": round(shutil.disk_usage(at).free / 1e9, 1)},

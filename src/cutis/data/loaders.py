@@ -26,21 +26,14 @@ class Pixels:
 
     def __init__(self, cache: Cache, table_rows: NDArray[np.int64], spec: recipe.Augment, device: torch.device) -> None:
         self.cache, self.table_rows, self.spec, self.device = cache, table_rows, spec, device
-        self.rows = cache.row[table_rows]
-        assert (self.rows >= 0).all(), "unreadable rows are left out before training"
+        assert (cache.row[table_rows] >= 0).all(), "unreadable rows are left out before training"
 
     def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the stored images."""
-        height, width = self.cache.pixels.shape[1:3]
-        return int(height), int(width)
+        return len(self.table_rows)
 
     def raw(self, rows: NDArray[np.int64]) -> Tensor:
         """uint8 B x 3 x H x W on the device, channels last in memory."""
-        pixels = torch.from_numpy(np.ascontiguousarray(self.cache.pixels[self.rows[rows]]))
+        pixels = torch.from_numpy(self.cache.take(self.table_rows[rows]))
         if self.device.type == "cuda":
             pixels = pixels.pin_memory()
         return pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2)

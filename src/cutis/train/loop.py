@@ -23,7 +23,7 @@ from cutis.models.predict import autocast
 from cutis.randomness import stream, torch_stream
 from cutis.train import inputs, losses, stages
 from cutis.train.average import Average, copied
-from cutis.train.checkpoint import Checkpoint, Interrupt, Parts, pack_optimizer, unpack_optimizer
+from cutis.train.checkpoint import Checkpoint, Interrupt, Interrupted, Parts, pack_optimizer, unpack_optimizer
 from cutis.train.state import Epoch, Part, Progress
 
 Step = Callable[[int, int], None]
@@ -225,9 +225,11 @@ class _Training:
 
     def _pause(self) -> None:
         """Between two steps: save where it is time or where a signal asks, and stop on a signal."""
-        if self.checkpoint and (self.checkpoint.due or self.interrupt.signal):
+        number = self.interrupt.signal  # looked at once: a signal that comes during the save waits for the next step's
+        if self.checkpoint and (self.checkpoint.due or number):
             self._save()
-        self.interrupt.check()
+        if number:
+            raise Interrupted(number)
 
     def _save(self, within_stage: bool = True) -> None:
         """All that the rest of training depends on; between two stages that is the model alone."""
