@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SHOWN = ("torch", "torchvision", "timm", "accelerate", "numpy", "pandas", "scikit-learn", "pillow", "simplejpeg", "opencv-python-headless")
+SHOWN = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "pillow", "simplejpeg", "opencv-python-headless")
 
 
 def version(package: str) -> str:
