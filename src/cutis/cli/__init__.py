@@ -6,6 +6,7 @@ import signal
 import sys
 import traceback
 
+from cutis import machine
 from cutis.cli import data, info, runs
 from cutis.cli.app import app, options
 from cutis.errors import CutisError
@@ -18,6 +19,7 @@ for module in (runs, data, info):
 
 def main() -> None:
     """Entry point; leaves with the exit codes of docs/formats.md."""
+    machine.reuse_memory()
     try:
         app(prog_name="cutis")
     except Exception as error:
