@@ -99,6 +99,7 @@ def page(runs: dict[str, Run]) -> str:
         "`test` of the first three is the 1,232 images of the corrected DermaMNIST split, `external` the 1,512 of the ISIC 2018 test set,",
     ]
     lines += ["which is `test` for the two runs trained on all of HAM10000. A figure below its floor is marked.", ""]
+    lines += ["What fell short, and what a run was made with, is in [the log](../log.md).", ""]
     lines += ["## Fine-tuned against probe, paired", "", *paired(runs["finetune"], runs["probe"]), ""]
     lines += ["## Commands and times", "", "| run | command | seconds, whole | of which |", "|---|---|---:|---|"]
     lines += [timed(name, run) for name, run in runs.items()]
