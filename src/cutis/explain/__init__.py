@@ -1,0 +1,1 @@
+"""Explaining: what in an image a model's answer rests on."""
