@@ -18,7 +18,7 @@ SOURCE = REPOSITORY / "src" / "cutis"
 # A room imports what stands above it. The first and the last level are made of parts that know each other;
 # in between, neighbours on one line do not.
 LEVELS = [
-    ["errors", "registry", "settings", "files", "randomness", "progress", "machine", "predictions", "recipe", "recipes"],
+    ["errors", "registry", "settings", "files", "randomness", "progress", "machine", "measured", "predictions", "recipe", "recipes"],
     ["runs", "data", "evaluate", "claims"],
     ["models"],
     ["audit"],

@@ -126,7 +126,7 @@ class CutisClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         table, pictures = _table([images[i] for i in first], pd.DataFrame(index=range(len(first))), spec)
         pixels = Pixels(pictures or caches.build(table, spec.images), np.arange(len(table)), Augment(), device)
         model = build.placed(self.model_, device)
-        answers: NDArray[np.float64] = predict.probabilities(model, pixels, spec, precision=predict.resolved(spec.train.precision, device))
+        answers: NDArray[np.float64] = predict.probabilities(model, pixels, spec, choice=predict.chosen(model, [pixels], spec))
         columns = np.array([model.classes.index(name) for name in _names(self.classes_)])
         rows = pd.factorize(np.array(keys))[0]
         return answers[rows][:, columns]

@@ -9,7 +9,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SHOWN = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "pillow", "simplejpeg", "opencv-python-headless")
+SHOWN = (
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "pillow",
+    "simplejpeg",
+    "opencv-python-headless",
+    "openvino",
+    "onnxruntime",
+)
 
 
 def version(package: str) -> str:

@@ -16,10 +16,12 @@ from cutis.data import balance, labels, proof, splits
 from cutis.data import cache as caches
 from cutis.data.cache import Cache
 from cutis.data.loaders import Pixels
+from cutis.ensemble import answers as combined
 from cutis.errors import ArtifactError, CutisError, DataError, LeakError
 from cutis.evaluate.summary import summarise
 from cutis.files import cache_folder
 from cutis.models import build, predict
+from cutis.models.backends import Choice
 from cutis.models.build import Classifier
 from cutis.predictions import Predictions
 from cutis.progress import Progress
@@ -92,6 +94,8 @@ def train(
     holds something already, or where the data changed before a resume; Interrupted after SIGINT or SIGTERM, when all is saved.
     """
     run, progress = Run(out), progress or Progress()
+    if spec.ensemble is not None:
+        raise CutisError("This recipe combines finished runs and trains nothing. Use it with: cutis ensemble RUN RUN ... --out RUN")
     with run.lock(), watching() as interrupt:
         resuming.begin(run, resume)
         before = run.provenance if resume and (run.folder / "provenance.json").is_file() else {}
@@ -119,11 +123,15 @@ def train(
         about["split"]["how"], about["model"] = how, facts
         run.provenance = about
         model = _fit(run, ready, spec, model, interrupt, progress)
+        sets = {}
         for name in ("val", "test"):
             chosen = (ready.table["split"] == name).to_numpy()
             if chosen.any():
-                pixels = Pixels(ready.cache, ready.rows[chosen], Augment(), predict.device())
-                _add_set(run, name, model, spec, ready.table[chosen], pixels, about, progress)
+                sets[name] = ready.table[chosen], Pixels(ready.cache, ready.rows[chosen], Augment(), predict.device())
+        if sets:
+            choice = _choice(model, [pixels for _, pixels in sets.values()], spec, progress)
+        for name, (rows, pixels) in sets.items():
+            _add_set(run, name, model, spec, rows, pixels, choice, about, progress)
         about |= {"finished": provenance.now(), "seconds": progress.seconds}
         run.provenance = about
         if report:
@@ -145,6 +153,11 @@ def evaluate(run: Run, table: pd.DataFrame, name: str, *, ignore_unknown: bool =
     if not run.finished:
         raise ArtifactError(f"The run in {run.folder} is unfinished. Go on with: cutis train --out {run.folder} --resume")
     with run.lock():
+        if run.recipe.ensemble is not None:
+            files = provenance.files(table)
+            combined.evaluate(run, table, name, files=files, ignore_unknown=ignore_unknown, progress=progress)
+            page.write(run)
+            return dict(run.metrics[name])
         model, spec = build.load(run.model_file)
         build.placed(model, predict.device())
         about = run.provenance
@@ -156,7 +169,8 @@ def evaluate(run: Run, table: pd.DataFrame, name: str, *, ignore_unknown: bool =
         if twins:
             progress.warn(f"{twins:,} of these images are identical to training images: the figures under {name!r} are too good for them.")
         pixels = Pixels(cache, np.flatnonzero(cache.row >= 0), Augment(), predict.device())
-        _add_set(run, name, model, spec, table, pixels, about, progress)
+        choice = _choice(model, [pixels], spec, progress)
+        _add_set(run, name, model, spec, table, pixels, choice, about, progress)
         about["evaluated"][name] |= {
             "files": provenance.files(table),
             "training_twins": twins,
@@ -248,14 +262,33 @@ def _part(ready: Prepared, spec: Recipe, classes: tuple[str, ...], name: str) ->
     return Part(pixels, _codes(rows["label"], classes), rows["image"].to_numpy(dtype=np.str_))
 
 
+def _choice(model: Classifier, sets: Sequence[Pixels], spec: Recipe, progress: Progress) -> Choice:
+    """What computes the answers for all these sets; says so where it was measured."""
+    with progress.part("predict"):
+        choice = predict.chosen(model, sets, spec)
+    if choice.agreement is not None:
+        rate = f", {choice.rates[choice.name]:,.0f} images/s" if choice.name in choice.rates else ""
+        progress.say(
+            f"Answers by {choice.name}{rate}: against eager fp32 the same class for {choice.agreement:.1%} of {choice.checked} images, "
+            f"largest difference of a probability {choice.difference:.4f}."
+        )
+    return choice
+
+
 def _add_set(
-    run: Run, name: str, model: Classifier, spec: Recipe, rows: pd.DataFrame, pixels: Pixels, about: dict[str, Any], progress: Progress
+    run: Run,
+    name: str,
+    model: Classifier,
+    spec: Recipe,
+    rows: pd.DataFrame,
+    pixels: Pixels,
+    choice: Choice,
+    about: dict[str, Any],
+    progress: Progress,
 ) -> None:
     """Predict some rows, add predictions and figures to the run."""
     with progress.part("predict") as on_step:
-        answers = predict.probabilities(
-            model, pixels, spec, precision=predict.resolved(spec.train.precision, pixels.device), progress=on_step
-        )
+        answers = predict.probabilities(model, pixels, spec, choice=choice, progress=on_step)
     predictions = Predictions(
         images=rows["image"].to_numpy(dtype=np.str_),
         groups=rows["group"].to_numpy(dtype=np.str_),
@@ -269,7 +302,7 @@ def _add_set(
             predictions, replicates=spec.evaluate.replicates, level=spec.evaluate.level, seed=spec.seed, majority=about["majority"]
         )
     run.metrics = run.metrics | {name: figures}
-    about["evaluated"][name] = {"root": rows.attrs["root"], "when": provenance.now()}
+    about["evaluated"][name] = {"root": rows.attrs["root"], "when": provenance.now(), "engine": choice.facts()}
 
 
 def _codes(labels: pd.Series, classes: Sequence[str]) -> NDArray[np.int64]:

@@ -37,6 +37,7 @@ def _as_json(options: dict[str, Any]) -> dict[str, Any]:
 
 Side = Annotated[int, Field(gt=0)]
 Factor = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0)]
 Options = Annotated[dict[str, Any], AfterValidator(_as_json)]
 Head = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
@@ -194,14 +195,18 @@ class Train(Part):
     size: Annotated[tuple[Side, ...], BeforeValidator(_listed)] = ()
     """Side in pixels at which the network is trained; several grow over the epochs; none: the stored size."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Number format; auto: bf16 where the processor has it (on a CPU only for predicting and for a frozen backbone), else fp32."""
+    """Number format of training; auto: the faster one, as measured on this machine for this network."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile the network for training; auto: where the measured gain pays back within the run."""
     clip: float = Field(0.0, ge=0)
     """Largest gradient norm; 0: no clipping."""
     ema: float = Field(0.0, ge=0, lt=1)
     """Decay of the exponential moving average of the weights, which is then what is validated and kept; 0: off."""
     views: int = Field(1, ge=0, le=8)
-    """While the backbone is frozen: how many versions of each image pass through it once and are kept (1: as it is, 2 to 8: its
-    symmetries, no other augmentation); 0: every epoch anew, augmented."""
+    """While the backbone is frozen: how many versions of each image pass through it once and are kept, the first as it is; 0: every
+    epoch anew, augmented."""
+    view_kind: Literal["symmetries", "augmented"] = "symmetries"
+    """What the further versions are: the symmetries of the square, or the recipe's augmentation drawn once for each image and version."""
 
 
 class Predict(Part):
@@ -213,6 +218,11 @@ class Predict(Part):
     """Test-time augmentation: probabilities averaged over this many of the square's symmetries."""
     batch_size: int = Field(64, ge=1)
     """Images a step."""
+    backend: str = "auto"
+    """What computes answers and the features of a frozen backbone: eager, openvino, onnxruntime, or auto (the fastest that agrees, as
+    measured on this machine)."""
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    """Number format of answers and frozen features; auto: bf16 where the processor has it and answers agree with fp32, else fp32."""
 
 
 class Evaluation(Part):
@@ -222,6 +232,20 @@ class Evaluation(Part):
     """Bootstrap replicates, drawn over groups."""
     level: float = Field(0.95, gt=0.5, lt=1)
     """Confidence level of the intervals."""
+
+
+class Ensemble(Part):
+    """Finished runs whose answers are combined, in place of a network that is trained."""
+
+    members: tuple[str, ...] = ()
+    """Run folders, relative to the folder of the ensemble where that is possible."""
+    method: str = "mean"
+    """mean, given (by weights), fitted (weights of the lowest log loss), greedy (forward selection), rank, stacking, or a registered
+    function; what is fitted is fitted on validation."""
+    weights: tuple[Share, ...] = ()
+    """What each member's answer weighs where the method is given; they are divided by their sum."""
+    options: Options = {}
+    """Arguments of the method, such as {"metric": "balanced_accuracy"} of greedy."""
 
 
 class Recipe(Part):
@@ -245,6 +269,8 @@ class Recipe(Part):
     train: Train = Train()
     predict: Predict = Predict()
     evaluate: Evaluation = Evaluation()
+    ensemble: Ensemble | None = None
+    """Finished runs whose answers are combined, and how: members, method, weights, options; nothing is trained then."""
 
     @property
     def predict_size(self) -> tuple[int, int]:

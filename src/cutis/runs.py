@@ -85,7 +85,8 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether training has ended."""
-        done = self.model_file.is_file() or (bool(self.parts) and (self.folder / "report.html").is_file())
+        done = self.model_file.is_file() or (self.folder / "ensemble.json").is_file()
+        done = done or (bool(self.parts) and (self.folder / "report.html").is_file())
         return done and not (self.folder / "checkpoint").is_dir()
 
     @property

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -12,12 +12,12 @@ from cutis.registry import unknown
 
 
 def fields(part: type[BaseModel], prefix: str = "") -> list[str]:
-    """Dotted names of all fields below a part, list items as ``0``."""
+    """Dotted names of all fields below a part, list items as ``0``; a part that may be absent is one field."""
     names = []
     for name, info in part.model_fields.items():
         inner: Any = info.annotation
         dotted = prefix + name
-        if any(isinstance(a, type) and issubclass(a, BaseModel) for a in get_args(inner)):
+        if get_origin(inner) is tuple and isinstance(get_args(inner)[0], type) and issubclass(get_args(inner)[0], BaseModel):
             inner, dotted = get_args(inner)[0], dotted + ".0"
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             names += fields(inner, dotted + ".")

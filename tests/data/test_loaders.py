@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from cutis.data.augment import augmented
 from cutis.data.cache import Cache
 from cutis.data.loaders import Pixels
 from cutis.recipe import Augment
@@ -40,6 +41,18 @@ def test_without_a_generator_nothing_is_varied_and_with_one_it_is(cache: Cache) 
     assert not torch.equal(one, other)
     assert all(torch.equal(a, b) or torch.equal(a, b.flip(-1)) for a, b in zip(one, plain, strict=True))
     assert pixels.batch(rows, (3, 2), None).shape == (16, 3, 3, 2)
+
+
+@pytest.mark.parametrize("flips", [{"hflip": True}, {"vflip": True}, {"hflip": True, "vflip": True, "quarter_turns": True}])
+@pytest.mark.parametrize("shape", [(8, 8), (6, 4)])
+def test_bytes_are_moved_as_floats_are(flips: dict[str, bool], shape: tuple[int, int]) -> None:
+    """Against the augmentation of a batch of floats that lie plane by plane, which takes torch's own way."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, *shape, 3), np.uint8)
+    cache = Cache(pixels, np.arange(40), np.array(["hash"] * 40), pd.DataFrame(), pd.DataFrame(), 40, 0.0)
+    ours = Pixels(cache, np.arange(40), Augment(**flips), CPU).batch(np.arange(40), shape, torch.Generator().manual_seed(0))
+    floats = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()).float() / 255
+    assert torch.equal(ours, augmented(floats, Augment(**flips), shape, torch.Generator().manual_seed(0)))
+    assert not torch.equal(ours, floats)
 
 
 def test_an_unreadable_row_is_no_input(cache: Cache) -> None:

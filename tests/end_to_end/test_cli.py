@@ -63,7 +63,7 @@ def test_train_leaves_exactly_these_files(run: Path, drawn: Path) -> None:
     assert len(table) == len(pd.read_csv(drawn))
     assert table["sha256"].str.fullmatch("[0-9a-f]{64}").all()
     columns = "stage epoch size lr train_loss val_loss val_accuracy val_balanced_accuracy val_auroc images_per_second seconds best"
-    assert list(history) == columns.split()
+    assert list(history) == [*columns.split(), "precision"]
     about = json.loads((run / "provenance.json").read_text())
     assert about["command"].startswith(f"cutis train {drawn}")
     assert about["data"]["files"][0]["path"] == "labels.csv"

@@ -39,7 +39,7 @@ RECIPE = Recipe.model_validate(
         },
         "stages": [{"epochs": 3, "lr": 0.01}],
         "train": {"batch_size": 8, "precision": "fp32"},
-        "predict": {"batch_size": 8},
+        "predict": {"batch_size": 8, "precision": "fp32"},
     }
 )
 

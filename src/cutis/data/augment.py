@@ -1,11 +1,15 @@
 """Random changes of whole batches on their device: one resampling for all geometry, one 3x3 matrix a picture for all colour."""
 
+import hashlib
 import math
+from collections.abc import Iterable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cutis.data.turns import turned
 from cutis.recipe import Augment
 
 ALIASING = 2 / 3
@@ -21,14 +25,34 @@ DRAWS = (
 
 
 def augmented(batch: Tensor, spec: Augment, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """A batch changed at random, each picture on its own.
+    """A batch changed at random, each picture on its own; ``changed`` says how.
 
-    ``batch``: B x 3 x H x W, float32 in 0..1; ``size``: height and width of the result (another aspect ratio stretches);
     ``generator``: a CPU generator, so that every device and any number of threads sees the same changes.
+    """
+    return changed(batch, spec, size, torch.rand(len(batch), len(DRAWS), generator=generator))
+
+
+def only_moves(spec: Augment) -> bool:
+    """Whether no more is done than to move pixels, so that bytes can be moved as well as floats."""
+    off = Augment().model_dump()
+    free = ("hflip", "vflip", "quarter_turns", "mixup", "cutmix")
+    return all(value == off[name] for name, value in spec.model_dump().items() if name not in free)
+
+
+def draws(names: Iterable[str]) -> Tensor:
+    """Draws for ``changed`` that depend on nothing but each picture's name: B x len(DRAWS), uniform in [0, 1), from its SHAKE-128."""
+    hashed = b"".join(hashlib.shake_128(name.encode()).digest(4 * len(DRAWS)) for name in names)
+    words = np.frombuffer(hashed, "<u4").reshape(-1, len(DRAWS))
+    return torch.from_numpy((words >> 8).astype(np.float32) / 2**24)  # 24 bits, what a float32 below 1 holds
+
+
+def changed(batch: Tensor, spec: Augment, size: tuple[int, int], draws: Tensor) -> Tensor:
+    """A batch changed as B x len(DRAWS) uniform numbers (on the CPU) say.
+
+    ``batch``: B x 3 x H x W, float32 in 0..1; ``size``: height and width of the result (another aspect ratio stretches).
     Returns B x 3 x h x w in 0..1, the batch itself where nothing is to be done. Flips and quarter turns alone only move pixels;
     quarter turns of a picture that is not square are half turns, which keep its shape.
     """
-    draws = torch.rand(len(batch), len(DRAWS), generator=generator)
     uniform = dict(zip(DRAWS, draws.to(batch.device, non_blocking=True).unbind(1), strict=True))
     if spec.rotation or spec.stretch or spec.shift or tuple(spec.zoom) != (1.0, 1.0):
         batch = _warped(batch, _sampling_matrices(batch, spec, uniform), size, spec.zoom)
@@ -105,6 +129,8 @@ def _turned(batch: Tensor, spec: Augment, uniform: dict[str, Tensor]) -> Tensor:
     vflip = (uniform["vflip"] < 0.5).long() if spec.vflip else zero
     turn = _quarters(batch, uniform["turn"]) if spec.quarter_turns else zero
     which = 4 * (hflip ^ vflip) + (turn + 2 * vflip) % 4
+    if batch.device.type == "cpu" and batch.is_contiguous(memory_format=torch.channels_last):
+        return torch.from_numpy(turned(batch.permute(0, 2, 3, 1).numpy(), which.tolist())).permute(0, 3, 1, 2)
     result = torch.empty_like(batch)
     for k in which.unique().tolist():
         rows = (which == k).nonzero().squeeze(1).to(batch.device)

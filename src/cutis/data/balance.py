@@ -40,6 +40,19 @@ def sampling(labels: Indices, seed: int, epoch: int, power: float = 1.0) -> Indi
     return stream(seed, "sampling", epoch).choice(len(labels), len(labels), p=weight / weight.sum())
 
 
+@balances.register("progressive")
+def progressive(labels: Indices, seed: int, epoch: int, epochs: int) -> Indices:
+    """As many rows as there are, drawn anew each epoch with replacement, classes first as frequent as they are, at last equally.
+
+    The share of class c in epoch t of T is (1 - t/T) n_c / n + (t/T) / C (Kang et al. 2020, progressively balanced); T is ``epochs``.
+    """
+    if epochs < 1:
+        raise CutisError(f"balance.options.epochs={epochs} does not fit: give the number of epochs over which classes become equal.")
+    sizes, t = np.bincount(labels), min(epoch / epochs, 1)
+    weight = (1 - t) / len(labels) + t / (np.count_nonzero(sizes) * sizes[labels])
+    return stream(seed, "progressive", epoch).choice(len(labels), len(labels), p=weight / weight.sum())
+
+
 @balances.register("count")
 def count(labels: Indices, seed: int, epoch: int, count: int = 0) -> Indices:
     """Every class brought to one count, drawn once for the run.
@@ -58,3 +71,22 @@ def count(labels: Indices, seed: int, epoch: int, count: int = 0) -> Indices:
         whole, rest = divmod(target, len(own))
         rows += [np.tile(own, whole), rng.choice(own, rest, replace=False)]
     return np.sort(np.concatenate(rows))
+
+
+def partners(labels: Indices, rows: Indices, most: float, seed: int, epoch: int) -> tuple[Indices, NDArray[np.float32]]:
+    """For each of an epoch's ``rows``, in the order given, the row it is blended with and that row's share (0: it stays as it is).
+
+    Where a class is drawn more often than it has rows, each repeated row is blended with another of its class, by a share uniform in
+    0..``most``: x + u (x' - x), which keeps the label. SMOTE (Chawla et al. 2002) with ``most`` 1 and the whole class for neighbours, so
+    that it serves pictures as well as features. A class of one row has no partner but itself.
+    """
+    rng, sizes, own = stream(seed, "partners", epoch), np.bincount(labels), labels[rows]
+    repeated = np.ones(len(rows), bool)
+    repeated[np.unique(rows, return_index=True)[1]] = False
+    repeated &= np.bincount(own, minlength=len(sizes))[own] > sizes[own]
+    members = np.argsort(labels, kind="stable")  # the rows class by class; `place` says where each is, `first` where its class begins
+    place, first = np.argsort(members), (np.cumsum(sizes) - sizes)[own]
+    step = rng.integers(1, np.maximum(sizes[own], 2))
+    others = members[first + (place[rows] - first + step) % sizes[own]]
+    shares = rng.uniform(0, most, len(rows)).astype(np.float32)
+    return np.where(repeated, others, rows), np.where(repeated, shares, np.float32(0))

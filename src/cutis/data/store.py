@@ -1,20 +1,17 @@
 """The store under the cache: one packed file of pictures and the index that says whose they are, shared safely by several processes."""
 
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cutis import recipe
 from cutis.data.arrays import ArrayRow
 from cutis.data.images import DECODER, Pixels
+from cutis.data.packed import Packed
 from cutis.errors import DataError
 from cutis.files import replacing
 
@@ -29,23 +26,20 @@ class Picture(NamedTuple):
     notes: list[str]
 
 
-class Store:
+class Store(Packed):
     """One folder for each size, fit and decoder: ``pixels.u8``, ``index.json`` and ``lock``.
 
     The index maps the SHA-256 of a file's bytes to its picture, and a path to [size, mtime, ctime, SHA-256 of its bytes], so that an
-    unchanged file is not even read. Rows are only added. The index is replaced after the pixels are on the disk, so whatever lies in
-    ``pixels.u8`` past its last row is left from a process that died, and is cut off.
+    unchanged file is not even read.
     """
 
     def __init__(self, cache: Path, images: recipe.Images) -> None:
         height, width = images.size
-        self.shape = (height, width, 3)
-        self.stride = height * width * 3
-        self.folder = cache / f"{height}x{width}-{images.fit}-{hashlib.sha256(DECODER.encode()).hexdigest()[:8]}"
-        self.file, self.index = self.folder / "pixels.u8", self.folder / "index.json"
+        folder = cache / f"{height}x{width}-{images.fit}-{hashlib.sha256(DECODER.encode()).hexdigest()[:8]}"
+        self.index = folder / "index.json"
         self.pictures: dict[str, Picture] = {}
         self.files: dict[str, list[int | str]] = {}
-        self.load()
+        super().__init__(folder, "pixels.u8", (height, width, 3), np.uint8)
 
     def load(self) -> None:
         """Read the index; a picture whose pixels are gone does not count."""
@@ -84,28 +78,6 @@ class Store:
             return stat == stats[key] and content in self.pictures
 
         return [key for key in stats if not stored(key)]
-
-    def open(self) -> NDArray[np.uint8]:
-        """All rows in use, memory-mapped, read-only."""
-        if not self.rows:
-            return np.zeros((0, *self.shape), np.uint8)
-        return np.memmap(self.file, np.uint8, "r", shape=(self.rows, *self.shape))
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Wait until no other process writes, then have the index as it left it, and no leftover pixels."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock, pixels = (self.folder / "lock").open("a"), self.file.open("ab")
-        except OSError as error:
-            raise DataError(
-                f"The cache {self.folder} cannot be written ({error.strerror}). Set CUTIS_CACHE to a folder that can."
-            ) from error
-        with lock, pixels:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            self.load()
-            pixels.truncate(self.rows * self.stride)
-            yield
 
 
 def name(source: Source) -> str:

@@ -35,8 +35,8 @@ class Classifier(nn.Module):
         else:
             for name in backbones.unused(backbone, size):
                 setattr(backbone, name, nn.Identity())
-        self.channels_last_map = not self.own_pooling and getattr(backbone, "output_fmt", "NCHW") == "NHWC"
-        if self.channels_last_map:
+        self.channels_last_map = getattr(backbone, "output_fmt", "NCHW") == "NHWC"
+        if self.channels_last_map and not self.own_pooling:
             shape = (shape[-1], *shape[:-1])
         self.neck, self.head = heads.build(words, shape, len(self.classes))
         cfg = getattr(backbone, "pretrained_cfg", {})
@@ -47,16 +47,30 @@ class Classifier(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def features(self, images: Tensor) -> Tensor:
-        """B x 3 x H x W in 0..1 to what the head takes: B x F, or B x C x h x w."""
-        x = (images - self.mean) / self.std
-        x = self.backbone.forward_features(x)  # type: ignore[operator]
+    def maps(self, images: Tensor) -> Tensor:
+        """B x 3 x H x W in 0..1 to the backbone's last map, B x C x h x w; a transformer's tokens, B x N x C, stay as they are."""
+        x = self.backbone.forward_features((images - self.mean) / self.std)  # type: ignore[operator]
+        out: Tensor = x.permute(0, 3, 1, 2) if self.channels_last_map else x
+        return out
+
+    def pooled(self, maps: Tensor) -> Tensor:
+        """Maps to what the head takes: B x F, or B x C x h x w."""
+        x = maps
         if self.own_pooling:
+            if self.channels_last_map:
+                x = x.permute(0, 2, 3, 1)
             x = self.backbone.forward_head(x, pre_logits=True)  # type: ignore[operator]
-        elif self.channels_last_map:
-            x = x.permute(0, 3, 1, 2)
         out: Tensor = self.neck(x)
         return out
+
+    def from_maps(self, maps: Tensor) -> Tensor:
+        """Maps to logits, B x C."""
+        logits: Tensor = self.head(self.pooled(maps))
+        return logits
+
+    def features(self, images: Tensor) -> Tensor:
+        """B x 3 x H x W in 0..1 to what the head takes: B x F, or B x C x h x w."""
+        return self.pooled(self.maps(images))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, B x C."""

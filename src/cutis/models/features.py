@@ -1,8 +1,12 @@
-"""Features of a frozen backbone: each image passes once, the outputs are kept in a memory-mapped array and shared by all heads."""
+"""Features of a frozen backbone: each version of each image passes once, the outputs are kept and shared by all heads."""
 
 import hashlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,37 +16,49 @@ from torch import Tensor
 from cutis import recipe
 from cutis.data import augment
 from cutis.data.images import DECODER
-from cutis.data.loaders import Pixels
+from cutis.data.loaders import Pixels, fed
 from cutis.errors import TrainingError
-from cutis.files import replacing
+from cutis.files import write_json
+from cutis.models import backends
 from cutis.models.backbones import ghost
 from cutis.models.build import Classifier
-from cutis.models.predict import autocast, resolved
+from cutis.models.feature_store import FeatureStore, Names, names
 
-VERSION = "features-1"
+FORMAT = "features-2"
 HEAVY = 2.0  # features that weigh more than this many times the image they are of are not kept: the run streams
+SAMPLE = 64  # images on which a backend is chosen
+
+Progress = Callable[[int, int], None]
 
 
 class Features:
-    """Kept features, N x V x ..., as a source of batches; with a generator each row takes one of its V views at random."""
+    """Kept features as a source of batches; with a generator each row takes one of its V versions at random.
 
-    def __init__(self, array: NDArray[np.float32], device: torch.device) -> None:
-        self.array, self.device = array, device
+    ``stored``: float32 M x F (or M x C x h x w), memory-mapped, of everything the store holds; ``index``: int64 N x V, where the versions
+    of N rows are in it.
+    """
+
+    def __init__(self, stored: NDArray[np.float32], index: NDArray[np.int64], device: torch.device) -> None:
+        self.stored, self.index, self.device = stored.view(np.ndarray), index, device
 
     def __len__(self) -> int:
-        return len(self.array)
+        return len(self.index)
+
+    def take(self, rows: NDArray[np.int64], version: int | NDArray[np.int64] = 0) -> NDArray[np.float32]:
+        """A copy of the features of these rows in this version, the same for all or one a row."""
+        taken: NDArray[np.float32] = np.take(self.stored, self.index[rows, version], axis=0)
+        return taken
 
     def batch(self, rows: NDArray[np.int64], size: tuple[int, int], generator: torch.Generator | None) -> Tensor:
         """Float B x F (or B x C x h x w) on the device."""
-        views = self.array.shape[1]
-        view = torch.randint(views, (len(rows),), generator=generator).numpy() if generator is not None and views > 1 else 0
-        return torch.from_numpy(self.array[rows, view]).to(self.device)
+        versions = self.index.shape[1]
+        drawn = torch.randint(versions, (len(rows),), generator=generator).numpy() if generator is not None and versions > 1 else 0
+        return torch.from_numpy(self.take(rows, drawn)).to(self.device)
 
 
 def weight(model: Classifier, size: tuple[int, int], views: int) -> float:
-    """How many times an image (uint8) the features of all its views (float32) weigh."""
-    one = ghost(model).features(torch.empty(1, 3, *size, device="meta"))
-    return views * one.numel() * 4 / (size[0] * size[1] * 3)
+    """How many times an image (uint8) the features of all its versions (float32) weigh."""
+    return views * 4 * int(np.prod(_shape(model, size))) / (size[0] * size[1] * 3)
 
 
 def extract(
@@ -52,52 +68,142 @@ def extract(
     views: int,
     folder: Path,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    work: int | None = None,
+    progress: Progress | None = None,
 ) -> Features:
-    """Features of every row under ``views`` symmetries (the first is the identity), computed or found in ``folder``.
+    """Features of every row in its first ``views`` versions (``versions``), computed or found in ``folder``.
 
-    The file's name covers all that decides them (``key``). Raises TrainingError where the disk is full.
+    ``work``: how many passes the whole job has, for the choice of what computes them; without it, rows times views. ``progress`` is told
+    (done, total) of the passes that have to be made, and may raise: what was computed is kept. Images with the same pixels pass once.
+    Raises TrainingError where the disk is full; what was stored before stays valid.
     """
-    precision = resolved(spec.train.precision, pixels.device)
-    path = folder / f"{key(model, pixels, spec, views, precision)}.npy"
-    if not path.is_file():
-        model.eval()
+    model.eval()
+    job = _Pass(model, pixels, spec, versions(spec, views))
+    choice = backends.chosen(
+        model, "features", spec, job.sample(), work=work or len(pixels) * len(job.versions), device=pixels.device, dtype=job.dtype
+    )
+    about = described(model, spec, choice.backend, choice.precision)
+    store = FeatureStore(folder / key(about), _shape(model, spec.predict_size))
+    wanted = names(pixels.cache.sha256[pixels.table_rows], [version.name for version in job.versions])
+    rows = store.find(wanted)
+    if (rows < 0).any():
         try:
-            with replacing(path) as aside, aside.open("wb") as file:
-                for start in range(0, len(pixels), spec.predict.batch_size):
-                    rows = np.arange(start, min(start + spec.predict.batch_size, len(pixels)))
-                    values = _batch(model, pixels, rows, spec.predict_size, views, precision)
-                    if start == 0:
-                        header = {"descr": "<f4", "fortran_order": False, "shape": (len(pixels), *values.shape[1:])}
-                        np.lib.format.write_array_header_1_0(file, header)
-                    file.write(values.data)  # not through a memory map: a full disk would kill the process there
-                    if progress:
-                        progress(int(rows[-1]) + 1, len(pixels))
+            with store.locked(lambda: progress(0, int((rows < 0).sum())) if progress else None):
+                if not (store.folder / "about.json").is_file():
+                    write_json(store.folder / "about.json", about)
+                job.fill(store, wanted, choice, progress)
         except OSError as error:
             raise TrainingError(
-                f"The features cannot be written to {folder} ({error.strerror}). Free space, set CUTIS_CACHE to a folder on another disk, "
-                "or compute them anew each epoch (--set train.views=0)."
+                f"The features cannot be written to {store.folder} ({error.strerror}). Free space, set CUTIS_CACHE to a folder on another "
+                "disk, or compute them anew each epoch (--set train.views=0)."
             ) from error
-    return Features(np.load(path, mmap_mode="r"), pixels.device)
+        rows = store.find(wanted)
+    return Features(store.open(), rows, pixels.device)
 
 
-def _batch(
-    model: Classifier, pixels: Pixels, rows: NDArray[np.int64], size: tuple[int, int], views: int, precision: str
-) -> NDArray[np.float32]:
-    """Features of some rows, B x V x ..."""
-    with torch.inference_mode(), autocast(pixels.device, precision):
-        images = pixels.batch(rows, size, None)
-        out = [model.features(augment.symmetry(images, k)).float() for k in augment.symmetries(*size, views)]
-        return np.asarray(torch.stack(out, 1).cpu().numpy())
+@dataclass(frozen=True)
+class Version:
+    """A version of an image: what the store calls it, and which symmetry it is, or that it is augmented."""
+
+    name: str
+    symmetry: int | None
 
 
-def key(model: Classifier, pixels: Pixels, spec: recipe.Recipe, views: int, precision: str) -> str:
-    """Hash of everything that decides the features: pixels and their fitting, backbone, its weights, scaling, size, views, precision."""
-    how = [VERSION, DECODER, spec.images.size, spec.images.fit, spec.model.backbone, spec.model.options, spec.predict_size]
-    digest = hashlib.sha256(f"{how} {views} {precision} {model.neck} {model.own_pooling}".encode())
-    for text in pixels.cache.sha256[pixels.table_rows]:
-        digest.update(str(text).encode())
-    for name, tensor in model.backbone.state_dict().items():
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    digest.update(torch.cat([model.mean, model.std]).cpu().numpy().tobytes())
-    return digest.hexdigest()[:32]
+def versions(spec: recipe.Recipe, views: int) -> list[Version]:
+    """The versions on which a recipe trains a frozen backbone's head, the image as it is first; oblong pictures have four symmetries.
+
+    An augmented version is drawn from its name and the image's hash alone, so it does not depend on the other images.
+    """
+    if spec.train.view_kind == "symmetries":
+        return [Version(f"symmetry {k}", k) for k in augment.symmetries(*spec.predict_size, 8)[:views]]
+    how = spec.augment.model_dump_json(exclude={"mixup", "cutmix"})
+    return [Version("symmetry 0", 0), *(Version(f"augmented {k} seed {spec.seed} {how}", None) for k in range(1, views))]
+
+
+def described(model: Classifier, spec: recipe.Recipe, backend: str, precision: str) -> dict[str, Any]:
+    """Everything that decides the features of a given image and version."""
+    return {
+        "format": FORMAT,
+        "decoder": DECODER,
+        "stored_size": list(spec.images.size),
+        "fit": spec.images.fit,
+        "size": list(spec.predict_size),
+        "backbone": spec.model.backbone,
+        "options": spec.model.options,
+        "network": backends.fingerprint(model, "features"),
+        "backend": backend,
+        "precision": precision,
+    }
+
+
+def key(about: dict[str, Any]) -> str:
+    """The name of the folder: a hash of what ``described`` says."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
+
+
+class _Pass:
+    """The pass of some rows, in some versions, through a frozen backbone."""
+
+    def __init__(self, model: Classifier, pixels: Pixels, spec: recipe.Recipe, wanted: list[Version]) -> None:
+        self.model, self.pixels, self.spec, self.versions = model, pixels, spec, wanted
+        # by the recipe and not by these versions, so that training and validation rows take the same way
+        augmenting = spec.train.view_kind == "augmented" and spec.train.views > 1
+        stored = tuple(pixels.cache.pixels.shape[1:3])
+        self.dtype = torch.uint8 if stored == tuple(spec.predict_size) and not augmenting else torch.float32
+
+    def sample(self) -> Tensor:
+        """Up to 64 images spread evenly over the rows, as they are."""
+        return self._batch(np.linspace(0, len(self.pixels) - 1, min(SAMPLE, len(self.pixels)), dtype=np.int64), Version("symmetry 0", 0))
+
+    def fill(self, store: FeatureStore, wanted: Names, choice: backends.Choice, progress: Progress | None) -> None:
+        """Compute what the store lacks of N x V names."""
+        _, first = np.unique(wanted[:, 0], return_index=True)  # of images with the same pixels one passes
+        rows = np.sort(first)
+        lacking = store.find(wanted[rows]) < 0
+        some = lacking.any(1)
+        if not some.any():
+            return
+        tasks = list(self._tasks(rows[some], lacking[some]))
+        engine = backends.engine(
+            self.model,
+            "features",
+            self.spec.predict_size,
+            backend=choice.backend,
+            precision=choice.precision,
+            dtype=self.dtype,
+            device=self.pixels.device,
+            calibration=self.sample(),
+        )
+        done, total = 0, int(lacking.sum())
+        made = fed(((self._batch(part, self.versions[v]),) for part, v in tasks), self.pixels.device)
+        with store.adding() as add, closing(made) as batches:
+            for (part, v), values in zip(tasks, engine.stream(batch for (batch,) in batches), strict=True):
+                add(wanted[part, v], values)
+                done += len(part)
+                if progress:
+                    progress(done, total)
+
+    def _tasks(self, rows: NDArray[np.int64], lacking: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.int64], int]]:
+        """Batches of rows that lack a version, all versions of some rows before the next rows, whose pages are then still in memory."""
+        size = self.spec.predict.batch_size
+        for start in range(0, len(rows), size):
+            part, lack = rows[start : start + size], lacking[start : start + size]
+            for v in range(len(self.versions)):
+                if lack[:, v].any():
+                    yield part[lack[:, v]], v
+
+    def _batch(self, rows: NDArray[np.int64], version: Version) -> Tensor:
+        """One version of some rows: uint8 B x H x W x 3 where no pixel is computed anew, else float B x 3 x h x w in 0..1."""
+        if self.dtype == torch.uint8:
+            assert version.symmetry is not None
+            return augment.symmetry(self.pixels.raw(rows), version.symmetry).permute(0, 2, 3, 1).contiguous()
+        if version.symmetry is not None:
+            return augment.symmetry(self.pixels.batch(rows, self.spec.predict_size, None), version.symmetry).contiguous()
+        images = self.pixels.cache.sha256[self.pixels.table_rows[rows]]
+        draws = augment.draws(f"{image} {version.name}" for image in images)
+        return augment.changed(self.pixels.raw(rows).float().div_(255), self.spec.augment, self.spec.predict_size, draws)
+
+
+def _shape(model: Classifier, size: tuple[int, int]) -> tuple[int, ...]:
+    """Shape of one image's features."""
+    return tuple(ghost(model).features(torch.empty(1, 3, *size, device="meta")).shape[1:])

@@ -1,59 +1,97 @@
 """Probabilities of a network for stored images, averaged over symmetries where asked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cutis import recipe
 from cutis.data import augment
-from cutis.data.loaders import Pixels
+from cutis.data.loaders import Pixels, ahead
+from cutis.models import backends
+from cutis.models.backends import Choice
 from cutis.models.build import Classifier
+from cutis.models.precision import autocast, device, resolved
+
+__all__ = ["autocast", "chosen", "device", "inputs", "pixel_type", "probabilities", "resolved", "sample"]
+
+SAMPLE: Final = 256
+"""Images on which backends are timed and compared."""
+
+
+def chosen(model: Classifier, sets: Sequence[Pixels], spec: recipe.Recipe) -> Choice:
+    """What answers all of these sets, chosen once (``backends.chosen``), so that one run answers in one way."""
+    work = sum(map(len, sets)) * len(augment.symmetries(*spec.predict_size, spec.predict.views))
+    pictures, where = sample(sets, spec.predict_size), sets[0].device
+    return backends.chosen(model, "logits", spec, pictures, work=work, device=where, dtype=pictures.dtype)
 
 
 def probabilities(
-    model: Classifier, pixels: Pixels, spec: recipe.Recipe, *, precision: str = "fp32", progress: Callable[[int, int], None] | None = None
+    model: Classifier,
+    pixels: Pixels,
+    spec: recipe.Recipe,
+    *,
+    choice: Choice | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float64]:
-    """N x C probabilities; rows sum to 1. The recipe's test-time views are averaged after the softmax. The model is put into eval mode."""
-    size, batch_size = spec.predict_size, spec.predict.batch_size
+    """N x C probabilities; rows sum to 1. The recipe's test-time views are averaged after the softmax. The model is put into eval mode.
+
+    ``choice``: what computes; eager fp32 where none is given.
+    """
+    choice, size, batch_size = choice or Choice(), spec.predict_size, spec.predict.batch_size
     symmetries = augment.symmetries(*size, spec.predict.views)
     answers = np.empty((len(pixels), len(model.classes)))
-    model.eval()
-    with torch.inference_mode(), autocast(pixels.device, precision):
+    engine = backends.engine(
+        model,
+        "logits",
+        size,
+        backend=choice.backend,
+        precision=choice.precision,
+        dtype=pixel_type(pixels, size),
+        device=pixels.device,
+        calibration=sample([pixels], size) if choice.precision == "int8" else None,
+    )
+    with closing(ahead(inputs(pixels, size, batch_size, symmetries))) as batches:
+        logits = engine.stream(batches)
         for start in range(0, len(pixels), batch_size):
-            rows = np.arange(start, min(start + batch_size, len(pixels)))
-            images = pixels.batch(rows, size, None)
-            views = [model(augment.symmetry(images, k)).double().softmax(1) for k in symmetries]
-            answers[rows] = torch.stack(views).mean(0).cpu().numpy()
+            views = torch.stack([torch.from_numpy(next(logits)).double().softmax(1) for _ in symmetries])
+            stop = min(start + batch_size, len(pixels))
+            answers[start:stop] = views.mean(0).numpy()
             if progress:
-                progress(int(rows[-1]) + 1, len(pixels))
+                progress(stop, len(pixels))
     return answers
 
 
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The context in which a network runs: bf16 where asked, else as it is."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+def inputs(pixels: Pixels, size: tuple[int, int], batch_size: int, symmetries: Sequence[int] = (0,)) -> Iterator[Tensor]:
+    """All images in batches, each batch once for each symmetry, as ``backends.Passage`` takes them (``pixel_type``)."""
+    whole = pixel_type(pixels, size) == torch.uint8
+    for start in range(0, len(pixels), batch_size):
+        rows = np.arange(start, min(start + batch_size, len(pixels)))
+        images = pixels.raw(rows) if whole else pixels.batch(rows, size, None)
+        for k in symmetries:
+            view = augment.symmetry(images, k)
+            yield view.permute(0, 2, 3, 1) if whole else view
 
 
-def resolved(wanted: str, device: torch.device, *, training: bool = False) -> str:
-    """``auto`` made definite: bf16 where the processor computes in it, else fp32.
-
-    On a CPU training stays fp32: there bf16 does not pay for depthwise networks, while prediction is two to three times as fast.
-    """
-    if wanted != "auto":
-        return wanted
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if device.type == "cpu" and not training and _cpu_has_bf16() else "fp32"
-
-
-def _cpu_has_bf16() -> bool:
-    """Whether the processor has bf16 instructions (AMX or AVX-512 BF16); without them torch only imitates them, slowly."""
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+def sample(sets: Sequence[Pixels], size: tuple[int, int], count: int = SAMPLE) -> Tensor:
+    """Up to ``count`` images spread evenly over the sets, on the CPU, as ``inputs`` gives them."""
+    total = sum(map(len, sets))
+    wanted = np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(np.int64))
+    parts, first = [], 0
+    for pixels in sets:
+        rows = wanted[(wanted >= first) & (wanted < first + len(pixels))] - first
+        first += len(pixels)
+        if len(rows):
+            one = Pixels(pixels.cache, pixels.table_rows[rows], pixels.spec, torch.device("cpu"))
+            parts += list(inputs(one, size, len(rows)))
+    shape = (0, *size, 3) if pixel_type(sets[0], size) == torch.uint8 else (0, 3, *size)
+    return torch.cat(parts) if parts else torch.empty(shape, dtype=pixel_type(sets[0], size))
 
 
-def device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def pixel_type(pixels: Pixels, size: tuple[int, int]) -> torch.dtype:
+    """uint8 where the images are stored at this size, and go to the network as they are; float32 where they are resized."""
+    return torch.uint8 if tuple(pixels.cache.pixels.shape[1:3]) == tuple(size) else torch.float32

@@ -10,22 +10,29 @@ from torch import Tensor, nn
 class Average:
     """Moving average of a module's weights and statistics; with a decay of 0 it is the module as it stands.
 
-    ``values`` are the averages by name, none before the first update; ``updates`` counts these.
+    ``values`` are the averages by name, none before the first update; ``updates`` counts these. The module's tensors must stay where
+    they are: pairs of them and their averages are listed once, because to gather a state by name costs more than to average it.
     """
 
     def __init__(self, module: nn.Module, decay: float, values: dict[str, Tensor], updates: int) -> None:
-        self.module, self.decay, self.values, self.updates = module, decay, values, updates
+        self.module, self.decay, self.updates = module, decay, updates
+        self._take(values)
+
+    def _take(self, values: dict[str, Tensor]) -> None:
+        now = self.module.state_dict()
+        self.values = {name: torch.empty_like(now[name]).copy_(value) for name, value in values.items()}  # alike in memory, too
+        names = [name for name in self.values if now[name].is_floating_point()]
+        self._averages, self._now = [self.values[n] for n in names], [now[n] for n in names]
 
     def update(self) -> None:
         """Take in the module as it stands. The decay starts low, so that the random start is soon forgotten."""
         if not self.decay:
             return
-        now = self.module.state_dict()
-        self.values = self.values or copied(now)
+        if not self.values:
+            self._take(self.module.state_dict())
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        names = [name for name, value in now.items() if value.is_floating_point()]
-        torch._foreach_lerp_([self.values[n] for n in names], [now[n] for n in names], 1 - decay)
+        torch._foreach_lerp_(self._averages, self._now, 1 - decay)
 
     def state(self) -> dict[str, Tensor]:
         """What is to be validated and kept; not a copy."""

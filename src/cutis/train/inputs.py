@@ -10,7 +10,7 @@ from cutis import recipe
 from cutis.data.loaders import Source
 from cutis.models import features
 from cutis.models.build import Classifier
-from cutis.models.predict import resolved
+from cutis.models.precision import resolved
 from cutis.train.state import Part
 
 
@@ -26,20 +26,18 @@ class Inputs:
     val_precision: str
 
 
-def images(model: Classifier, train: Part, val: Part | None, spec: recipe.Recipe) -> Inputs:
-    """Images, augmented anew each epoch."""
-    device = train.pixels.device
-    precision = resolved(spec.train.precision, device, training=True)
-    return Inputs(model, train.pixels, val.pixels if val else None, False, precision, resolved(spec.train.precision, device))
+def images(model: Classifier, train: Part, val: Part | None, spec: recipe.Recipe, precision: str) -> Inputs:
+    """Images, augmented anew each epoch; trained on in ``precision``, validated on in bf16 where that is open and the processor has it."""
+    return Inputs(model, train.pixels, val.pixels if val else None, False, precision, resolved(spec.train.precision, train.pixels.device))
 
 
 def kept(
     model: Classifier, train: Part, val: Part | None, spec: recipe.Recipe, folder: Path, progress: Callable[[int, int], None]
 ) -> Inputs:
     """Features of a frozen backbone, kept in ``folder``. The head runs in fp32: alone it gains nothing from bf16."""
-    sources = [features.extract(model, train.pixels, spec, spec.train.views, folder, progress=progress)]
-    if val:
-        sources.append(features.extract(model, val.pixels, spec, 1, folder, progress=progress))
+    parts = [(train.pixels, spec.train.views), *([(val.pixels, 1)] if val else [])]
+    work = sum(len(pixels) * views for pixels, views in parts)  # of both, so that the same backend computes both
+    sources = [features.extract(model, pixels, spec, views, folder, work=work, progress=progress) for pixels, views in parts]
     return Inputs(model.head, sources[0], sources[1] if val else None, True, "fp32", "fp32")
 
 

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -10,21 +11,20 @@ from typing import NoReturn
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
 
 from cutis import recipe
-from cutis.data import augment, balance
+from cutis.data import balance, loaders
 from cutis.errors import TrainingError
 from cutis.evaluate.metrics import figures
 from cutis.evaluate.sample import Rows
 from cutis.models import build
 from cutis.models.build import Classifier
-from cutis.models.predict import autocast
-from cutis.randomness import stream, torch_stream
-from cutis.train import inputs, losses, stages
+from cutis.models.precision import autocast
+from cutis.train import draws, inputs, losses, speed, stages
 from cutis.train.average import Average, copied
 from cutis.train.checkpoint import Checkpoint, Interrupt, Interrupted, Parts, pack_optimizer, unpack_optimizer
 from cutis.train.state import Epoch, Part, Progress
+from cutis.train.update import Update
 
 Step = Callable[[int, int], None]
 
@@ -49,8 +49,9 @@ def fit(
     ``val`` decides early stopping and best weights; without it the last epoch counts. ``cache`` is where a frozen backbone's
     features are kept. ``on_step`` is told (done, total) of an epoch's steps, ``on_pass`` of the images passed through a frozen backbone.
     With a checkpoint, training goes on where that left off and gives the weights it would have given without the interruption: every
-    random draw is made from (seed, purpose, epoch, step). Raises TrainingError for a loss or gradient that is no number, naming the
-    batch's images, with weights and checkpoint as they were before that batch; Interrupted after saving, where ``interrupt`` says so.
+    random draw is made from (seed, purpose, epoch, step), and a stage keeps its number format. Raises TrainingError for a loss or
+    gradient that is no number, naming the batch's images, with weights and checkpoint as they were before that batch; Interrupted
+    after saving, where ``interrupt`` says so.
     """
     yield from _Training(model, train, val, spec, cache, checkpoint, interrupt or Interrupt(), on_step, on_pass, say).run()
 
@@ -77,6 +78,7 @@ class _Training:
         drawn = balance.indices(self.train.labels, self.spec.balance, self.spec.seed, 0)
         counts = np.bincount(self.train.labels[drawn], minlength=len(self.model.classes))
         self.loss = losses.function(self.spec.loss, torch.tensor(counts, dtype=torch.float32, device=self.device))
+        self.one_hot = torch.eye(len(self.model.classes), device=self.device)
 
     def run(self) -> Iterator[Epoch]:
         saved = self._resume()
@@ -95,19 +97,39 @@ class _Training:
 
     def _enter(self, saved: Parts) -> None:
         """Free the stage's parameters, make its inputs and optimiser; in the middle of a stage, as the checkpoint has them."""
-        self.stage = self.spec.stages[self.progress.stage]
+        at = self.progress
+        self.stage = self.spec.stages[at.stage]
         self.parameters = build.trainable(self.model, self.stage.train)
         if inputs.worth_keeping(self.model, self.stage, self.spec, self.say):
             self.say(f"Passing {len(self.train.labels):,} training images through the frozen backbone once")
             self.inputs = inputs.kept(self.model, self.train, self.val, self.spec, self.cache, self._passing)
+            at.precision = self.inputs.precision
         else:
-            self.inputs = inputs.images(self.model, self.train, self.val, self.spec)
+            if not at.precision:
+                at.precision, at.compiled = self._settled()
+            self.inputs = inputs.images(self.model, self.train, self.val, self.spec, at.precision)
         self.module = self.inputs.module
-        self.statistics = [b for b in self.module.buffers() if b.is_floating_point()]
         self.optimizer = stages.optimizer(self.stage, self.parameters)
         unpack_optimizer(self.optimizer, saved.get("optimizer", {}))
+        self.update = Update(
+            self.module,
+            self.parameters,
+            self.optimizer,
+            self.loss,
+            precision=at.precision,
+            compiled=at.compiled,
+            batch=self.spec.train.batch_size,
+            clip=self.spec.train.clip,
+        )
         self.average = Average(self.module, self.spec.train.ema, saved.get("average", {}), self.progress.updates)
         self.best = saved.get("best", {})
+
+    def _settled(self) -> tuple[str, bool]:
+        """Number format of the stage, and whether it is compiled."""
+        at = self.progress
+        steps = draws.batches(self.train.labels, self.spec, at.epochs)
+        sizes = [stages.size_at(self.spec, at.epochs + epoch) for epoch in range(self.stage.epochs)]
+        return speed.settled(self.spec, self.model, self.stage, sizes, len(steps) * self.stage.epochs, self.device, self.say)
 
     def _passing(self, done: int, total: int) -> None:
         self.interrupt.check()  # nothing to save yet: a pass is short and starts anew
@@ -128,18 +150,20 @@ class _Training:
     def _epoch(self) -> Epoch:
         at, started, seen = self.progress, time.perf_counter(), self.progress.seen
         size = self.spec.predict_size if self.inputs.kept else stages.size_at(self.spec, at.epochs)
-        batches = self._batches()
-        lr = self.stage.lr
+        steps = draws.batches(self.train.labels, self.spec, at.epochs)
+        before, total = at.epoch * len(steps), self.stage.epochs * len(steps)
+        rates = [stages.rate(self.stage, before + step, total, at.watch.scale) for step in range(len(steps))]
         build.train_mode(self.model)
-        for step, rows in enumerate(batches):
-            lr = stages.rate(self.stage, at.epoch * len(batches) + step, self.stage.epochs * len(batches), at.watch.scale)
-            if step < at.step:
-                continue  # done before the interruption
-            self._pause()
-            at.loss += self._step(rows, step, lr, size) * len(rows)
-            at.seen, at.step = at.seen + len(rows), step + 1
-            if self.on_step:
-                self.on_step(at.step, len(batches))
+        with draws.drawn(self.inputs, self.train, self.spec, at.epochs, steps, at.step, size, self.one_hot) as drawn:
+            for step in range(at.step, len(steps)):
+                self._pause()
+                loss, wrong = self.update(*next(drawn), rates[step])
+                if wrong:
+                    self._stop(wrong, "training", self.train.images[steps[step]])
+                self.average.update()
+                at.loss, at.seen, at.step = at.loss + loss * len(steps[step]), at.seen + len(steps[step]), step + 1
+                if self.on_step:
+                    self.on_step(at.step, len(steps))
         trained = time.perf_counter() - started
         measured = self._validate()
         best = at.watch.see(self.stage, at.epoch, measured)
@@ -149,59 +173,27 @@ class _Training:
             stage=at.stage,
             epoch=at.epochs,
             size=size[0],
-            lr=lr,
+            lr=rates[-1],
             train_loss=at.loss / at.seen,
             **{f"val_{k}": measured.get(k, math.nan) for k in MONITORED},
             images_per_second=round((at.seen - seen) / trained, 1),
             seconds=round(time.perf_counter() - started, 3),
             best=best,
+            precision=f"{at.precision}{' compiled' if at.compiled else ''}",
         )
         at.epoch, at.epochs, at.step, at.loss, at.seen = at.epoch + 1, at.epochs + 1, 0, 0.0, 0
         return row
-
-    def _batches(self) -> list[NDArray[np.int64]]:
-        """The rows of each step of the epoch; a single row that is left over sits it out, because batch norm needs two."""
-        rows = balance.indices(self.train.labels, self.spec.balance, self.spec.seed, self.progress.epochs)
-        order = stream(self.spec.seed, "order", self.progress.epochs).permutation(rows)
-        batches = _split(order, self.spec.train.batch_size)
-        return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 < len(batches[0]) else batches
-
-    def _step(self, rows: NDArray[np.int64], step: int, lr: float, size: tuple[int, int]) -> float:
-        """One update; returns the batch's mean loss. Where that or the gradient is no number, nothing is updated."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        generator = torch_stream(self.spec.seed, "augment", self.progress.epochs, step)
-        x = self.inputs.train.batch(rows, size, generator)
-        targets = F.one_hot(torch.from_numpy(self.train.labels[rows]), len(self.model.classes)).float().to(self.device)
-        if not self.inputs.kept:
-            x, targets = augment.mixed(x, targets, self.spec.augment, generator)
-            x = x.contiguous(memory_format=torch.channels_last)
-        statistics = [b.clone() for b in self.statistics]
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            # dropout and stochastic depth know only torch's global generator: it is set for this step alone
-            torch.manual_seed(int(stream(self.spec.seed, "dropout", self.progress.epochs, step).integers(2**63)))
-            with autocast(self.device, self.inputs.precision):
-                loss = self.loss(self.module(x).float(), targets)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.spec.train.clip or math.inf)
-        values = torch.stack([loss.detach(), norm]).tolist()
-        if not all(map(math.isfinite, values)):
-            torch._foreach_copy_(self.statistics, statistics)
-            self._stop("loss" if not math.isfinite(values[0]) else "gradient", "training", self.train.images[rows])
-        self.optimizer.step()
-        self.average.update()
-        return float(values[0])
 
     def _validate(self) -> dict[str, float]:
         """Loss (plain mean negative log-probability) and figures on the validation rows, with the averaged weights where there are any."""
         if self.val is None or self.inputs.val is None:
             return {}
         self.model.eval()
-        answers = []
-        with self.average.applied(), torch.inference_mode(), autocast(self.device, self.inputs.val_precision):
-            for rows in _split(np.arange(len(self.val.labels)), self.spec.predict.batch_size):
-                answers.append(self.module(self.inputs.val.batch(rows, self.spec.predict_size, None)).double().softmax(1).cpu().numpy())
+        source, rows = self.inputs.val, draws.split(np.arange(len(self.val.labels)), self.spec.predict.batch_size)
+        made = ((source.batch(some, self.spec.predict_size, None),) for some in rows)
+        batches = made if self.inputs.kept else loaders.fed(made, self.device)
+        with self.average.applied(), torch.inference_mode(), autocast(self.device, self.inputs.val_precision), closing(batches):
+            answers = [self.module(x).double().softmax(1).cpu().numpy() for (x,) in batches]
         probabilities = np.concatenate(answers)
         finite = np.isfinite(probabilities).all(1)
         if not finite.all():
@@ -249,7 +241,3 @@ class _Training:
         self.model.load_state_dict(parts.pop("model"))
         self.progress = Progress.of(progress)
         return parts
-
-
-def _split(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
-    return np.split(rows, range(size, len(rows), size))

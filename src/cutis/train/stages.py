@@ -12,11 +12,10 @@ from cutis.recipe import Stage
 
 def optimizer(stage: Stage, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     """The stage's optimiser; weight decay spares biases and norms (one-dimensional parameters)."""
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": stage.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    groups = [g for g in groups if g["params"]]
+    decayed = [p for p in parameters if p.ndim > 1 and stage.weight_decay]
+    spared = [p for p in parameters if p.ndim <= 1 or not stage.weight_decay]
+    # no empty group, and one where one will do: each costs a tenth of the step of a small head
+    groups = [{"params": g, "weight_decay": d} for g, d in ((decayed, stage.weight_decay), (spared, 0.0)) if g]
     if stage.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=stage.lr, momentum=stage.momentum, nesterov=stage.momentum > 0)
     make = torch.optim.Adam if stage.optimizer == "adam" else torch.optim.AdamW

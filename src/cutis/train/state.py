@@ -35,6 +35,7 @@ class Epoch:
     images_per_second: float
     seconds: float
     best: bool
+    precision: str = ""  # number format; "bf16 compiled" where the network was compiled
 
 
 @dataclass
@@ -46,6 +47,8 @@ class Progress:
     epochs: int = 0  # of the whole run
     step: int = 0  # within the epoch
     updates: int = 0  # of the stage, for the moving average
+    precision: str = ""  # number format of the stage, once settled: one that goes on keeps it, whatever has been measured since
+    compiled: bool = False
     loss: float = 0.0
     seen: int = 0
     watch: Watch = field(default_factory=Watch)

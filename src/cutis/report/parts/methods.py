@@ -37,7 +37,7 @@ def methods(context: Context) -> Part:
     if recipe.assumptions:
         open_ = f"(ours) marks a choice that the publication leaves open: {', '.join(recipe.assumptions)}."
         body.append(Markup('<p class="legend">{}</p>').format(open_))
-    body.append(blocks.fold("The recipe as JSON", blocks.code(recipe.to_json())))
+    body.append(blocks.fold("The recipe as JSON", blocks.code(_as_json(recipe))))
     return Part("How it was done", f"The recipe {recipe.name}, step by step.", body)
 
 
@@ -69,6 +69,8 @@ def origin(context: Context) -> Part | None:
 def in_words(context: Context) -> list[tuple[str, ...]]:
     """The recipe as (step, what is done, the fields it comes from...)."""
     r, told = context.recipe, context.provenance
+    if r.ensemble is not None:
+        return _ensemble_in_words(context)
     model = told.get("model", {})
     size = f"{r.images.size[0]} x {r.images.size[1]} pixels"
     weights = {"pretrained": "pretrained", "none": "from scratch"}.get(r.model.weights, f"weights {r.model.weights}")
@@ -94,9 +96,34 @@ def in_words(context: Context) -> list[tuple[str, ...]]:
         *((f"stage {i + 1}", _stage(s), f"stages.{i}") for i, s in enumerate(r.stages)),
         ("training", ", ".join([f"batches of {r.train.batch_size}{sizes}", f"precision {r.train.precision}", *extra]), "train"),
         ("answers", views + (f", at {r.predict.size} pixels" if r.predict.size else ""), "predict"),
-        ("intervals", f"{100 * r.evaluate.level:g} %, {r.evaluate.replicates:,} bootstrap replicates over groups", "evaluate"),
+        ("intervals", _intervals(r), "evaluate"),
         ("seed", str(r.seed), "seed"),
     ]
+
+
+def _ensemble_in_words(context: Context) -> list[tuple[str, ...]]:
+    """What there is to say where nothing is trained."""
+    r, told = context.recipe, context.provenance
+    assert r.ensemble is not None
+    members = [f"{m['name']} (recipe {m['recipe']}, {m['model'].get('backbone', 'network')})" for m in told.get("members", [])]
+    return [
+        ("members", words.listed(members), "ensemble.members"),
+        ("combined by", f"{r.ensemble.method}{_options(r.ensemble.options)}", "ensemble.method"),
+        ("split", told.get("split", {}).get("how", ""), "split"),
+        ("intervals", _intervals(r), "evaluate"),
+        ("seed", str(r.seed), "seed"),
+    ]
+
+
+def _intervals(r: Recipe) -> str:
+    return f"{100 * r.evaluate.level:g} %, {r.evaluate.replicates:,} bootstrap replicates over groups"
+
+
+def _as_json(recipe: Recipe) -> str:
+    """The recipe; of an ensemble what applies to it."""
+    if recipe.ensemble is None:
+        return recipe.to_json()
+    return recipe.model_dump_json(indent=2, include={"name", "description", "assumptions", "seed", "evaluate", "ensemble"})
 
 
 def _stage(s: Stage) -> str:

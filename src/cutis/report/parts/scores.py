@@ -8,7 +8,7 @@ from cutis.report import blocks, figures, words
 from cutis.report.context import Context, Part, costly, parts
 
 FIRST = ("accuracy", "balanced_accuracy", "auroc_macro", "auprc_macro", "f1_macro", "precision_macro", "specificity_macro")
-NO_FIGURES = {"per_class", "baseline", "interval", "spread"}
+NO_FIGURES = {"per_class", "baseline", "interval", "spread", "members"}
 PER_CLASS = ("sensitivity", "precision", "specificity", "f1", "auroc", "auprc")
 
 

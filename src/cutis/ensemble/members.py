@@ -1,0 +1,163 @@
+"""Members: finished runs that answer for the same classes and rows, none of them trained on what another is judged by."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from cutis.errors import ArtifactError, CutisError, DataError, LeakError
+from cutis.files import sha256
+from cutis.predictions import Predictions
+from cutis.runs import Run
+
+if TYPE_CHECKING:
+    from cutis.models.build import Classifier
+    from cutis.recipe import Recipe
+
+PARTS = {"val": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run inside an ensemble: its name there, the SHA-256 of its model file, and its classes in its own order."""
+
+    name: str
+    run: Run
+    sha256: str
+    classes: tuple[str, ...]
+
+    def check(self) -> None:
+        """Raise ArtifactError where the model is gone or is not the one that was combined."""
+        again = "Restore it, or make the ensemble anew: cutis ensemble RUN RUN ... --out RUN"
+        if not self.run.model_file.is_file():
+            raise ArtifactError(f"The member {self.name} has no model any more: there is no {self.run.model_file}. {again}")
+        if sha256(self.run.model_file) != self.sha256:
+            raise ArtifactError(f"The member {self.name} changed since it was combined: {self.run.model_file} is another file. {again}")
+
+    def load(self) -> "tuple[Classifier, Recipe]":
+        """The network and its recipe. Raises ArtifactError where the file is gone, damaged or another."""
+        from cutis.models import build
+
+        self.check()
+        return build.load(self.run.model_file)
+
+
+def expanded(folders: Sequence[str | Path]) -> list[Run]:
+    """The runs in these folders; of a run of runs (seeds) the runs in it. Raises CutisError where a run is named twice, or there is one."""
+    named = [Run.open(folder) for folder in folders]
+    runs = [run for outer in named for run in (outer.parts or [outer])]
+    places = [run.folder.resolve() for run in runs]
+    twice = [str(run.folder) for i, run in enumerate(runs) if places[i] in places[:i]]
+    if twice:
+        raise CutisError(f"{twice[0]} is named twice. Name each member once; --weights says how much it counts.")
+    if len(runs) < 2:
+        raise CutisError("An ensemble needs two runs or more: cutis ensemble RUN RUN ... --out RUN")
+    return runs
+
+
+def opened(runs: Sequence[Run]) -> tuple[Member, ...]:
+    """Runs as members. Raises ArtifactError for one that is unfinished, is an ensemble, or answers for other classes than the first."""
+    for run in runs:
+        if (inner := run.recipe.ensemble) is not None:
+            members = " ".join(str((run.folder / path).resolve()) for path in inner.members)
+            raise ArtifactError(f"{run.folder} is an ensemble itself. Name its members instead: {members}")
+        if not run.finished:
+            raise ArtifactError(f"The run in {run.folder} is unfinished. Go on with: cutis train --out {run.folder} --resume")
+    classes = [tuple(run.provenance["classes"]) for run in runs]
+    for run, own in zip(runs, classes, strict=True):
+        if set(own) != set(classes[0]):
+            raise ArtifactError(
+                f"Members must know the same classes: {run.folder} knows {', '.join(own)}, {runs[0].folder} knows {', '.join(classes[0])}. "
+                "Train them with the same labels (--map OLD=NEW renames)."
+            )
+    names = _names([run.folder for run in runs])
+    return tuple(Member(n, run, sha256(run.model_file), own) for n, run, own in zip(names, runs, classes, strict=True))
+
+
+def together(members: Sequence[Member], name: str) -> list[Predictions]:
+    """Each member's predictions for a set: rows as the first member has them, classes as each has them.
+
+    Raises DataError where a member has none, or where images or labels differ.
+    """
+    lacking = [m.name for m in members if name not in m.run.sets]
+    if lacking:
+        raise DataError(f"{', '.join(lacking)} has no answers for the set {name}, which others have. Train the members on one split.")
+    parts = [m.run.predictions(name) for m in members]
+    first = parts[0]
+    return [first, *(_as_first(part, first, m.name, members[0].name, name) for part, m in zip(parts[1:], members[1:], strict=True))]
+
+
+def permuted(part: Predictions, classes: tuple[str, ...]) -> Predictions:
+    """The same predictions with the classes in another order."""
+    columns = [part.classes.index(c) for c in classes]
+    labels = np.append(np.argsort(columns), -1)[part.labels]
+    return Predictions(part.images, part.groups, labels, part.probabilities[:, columns], classes)
+
+
+def table_of(members: Sequence[Member]) -> pd.DataFrame:
+    """All rows of the members' splits; one that is in different parts is there once for each."""
+    return pd.concat([m.run.table for m in members], ignore_index=True).drop_duplicates(["image", "split"]).reset_index(drop=True)
+
+
+def leaks(members: Sequence[Member]) -> list[str]:
+    """For each member trained on images that another, or it itself, is judged by (or on their group or pixels): a sentence with counts."""
+    tables = [m.run.table for m in members]
+    found = []
+    for (i, judged), (j, trained) in product(enumerate(tables), repeat=2):
+        train, counts = trained[trained["split"] == "train"], []
+        for part, word in PARTS.items():
+            rows = judged[judged["split"] == part]
+            n = sum(np.logical_or.reduce([rows[key].isin(train[key].dropna()) for key in ("image", "group", "sha256")]))
+            if n:
+                counts.append(f"{n:,} of the {len(rows):,} {word} images")
+        if counts:
+            whose = "its own" if i == j else f"of {members[i].name}"
+            found.append(f"{members[j].name} was trained on {' and '.join(counts)} ({whose})")
+    return found
+
+
+def heed(found: Sequence[str], allowed: bool) -> None:
+    """Raise LeakError naming what leaks, unless that is allowed."""
+    if found and not allowed:
+        raise LeakError(
+            f"The members' splits do not fit together: {'; '.join(found)}, or on images of the same group or pixels. "
+            "The ensemble's figures would be too good. Train the members on one split (--split FILE:COLUMN), or combine them all the same "
+            "with --allow-leaks (the page then says so)."
+        )
+
+
+def _as_first(part: Predictions, first: Predictions, name: str, other: str, which: str) -> Predictions:
+    """Rows in the order of ``first``."""
+    mine, theirs = set(part.images), set(first.images)
+    if mine != theirs:
+        examples = sorted(mine ^ theirs)
+        raise DataError(
+            f"{name} and {other} answered different images in the set {which}: {len(mine - theirs):,} only in {name}, "
+            f"{len(theirs - mine):,} only in {other}, for example {examples[0]}. Members are combined on the same images: train "
+            "them on one split (--split FILE:COLUMN)."
+        )
+    row = {image: i for i, image in enumerate(part.images)}
+    part = part.rows(np.array([row[image] for image in first.images], np.int64))
+    own, given = (np.array([*p.classes, ""])[p.labels] for p in (part, first))
+    different = np.flatnonzero(own != given)
+    if len(different):
+        i = different[0]
+        raise DataError(
+            f"{len(different):,} images of the set {which} have other labels in {name} than in {other}, for example {first.images[i]}: "
+            f"{own[i] or 'none'} and {given[i] or 'none'}. Train the members on the same labels."
+        )
+    return part
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """The last folder's name where that tells them apart, else the path below what they share."""
+    short = [folder.resolve().name for folder in folders]
+    if len(set(short)) == len(short):
+        return short
+    shared = os.path.commonpath([folder.resolve() for folder in folders])
+    return [Path(os.path.relpath(folder.resolve(), shared)).as_posix() for folder in folders]
