@@ -1,0 +1,1 @@
+"""Which head is best: many heads trained together on kept features."""
