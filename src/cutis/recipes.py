@@ -125,26 +125,26 @@ def finetune() -> Recipe:
     """MobileNetV2, all layers, resolution growing: the quickest good model on two cores."""
     return Recipe(
         name="finetune",
-        description="MobileNetV2, all layers trained at 128, 160 and 192 pixels, answers averaged over four views at 224.",
+        description="MobileNetV2, all layers trained at 128, 160 and 192 pixels, answers averaged over eight views at 224.",
         images=Images(size=224, fit="crop"),
         augment=Augment(
             hflip=True,
             vflip=True,
             quarter_turns=True,
             rotation=20,
-            zoom=(0.95, 1.5),
-            stretch=0.12,
-            shift=0.06,
-            brightness=0.2,
-            contrast=0.15,
-            saturation=0.15,
-            hue=0.02,
+            zoom=(0.9, 1.7),
+            stretch=0.15,
+            shift=0.08,
+            brightness=0.25,
+            contrast=0.2,
+            saturation=0.25,
+            hue=0.03,
         ),
         # half-strength logit adjustment: rare classes gain sensitivity, accuracy keeps most of its height
-        loss=Loss(name="logit_adjusted", options={"tau": 0.5, "label_smoothing": 0.05}),
-        stages=(Stage(epochs=18, lr=1.5e-3, weight_decay=0.03, schedule="cosine", warmup=0.2, restore_best=False),),
+        loss=Loss(name="logit_adjusted", options={"tau": 0.5, "label_smoothing": 0.1}),
+        stages=(Stage(epochs=21, lr=1e-3, weight_decay=0.03, schedule="cosine", warmup=0.2, restore_best=False),),
         train=Train(batch_size=32, size=(128, 160, 192), ema=0.998),
-        predict=Predict(views=4),
+        predict=Predict(views=8),
     )
 
 
@@ -156,12 +156,32 @@ def ham10000_probe() -> Recipe:
     )
 
 
+@recipes.register("ham10000-probe1")
+def ham10000_probe1() -> Recipe:
+    """The same from one view of each image, as it is."""
+    return ham10000_probe().changed(
+        name="ham10000-probe1",
+        description="HAM10000: frozen MobileNetV2 at 224 pixels, linear head, one view.",
+        **{"train.views": 1, "predict.views": 1},
+    )
+
+
+@recipes.register("ham10000-probe8")
+def ham10000_probe8() -> Recipe:
+    """The same over all eight symmetries of each image, in training and in the answer."""
+    return ham10000_probe().changed(
+        name="ham10000-probe8",
+        description="HAM10000: frozen MobileNetV2 at 224 pixels, linear head, eight views.",
+        **{"train.views": 8, "predict.views": 8},
+    )
+
+
 @recipes.register("ham10000-probe-balanced")
 def ham10000_probe_balanced() -> Recipe:
-    """The same with balanced class weights."""
-    return ham10000_probe().changed(
+    """Eight views with balanced class weights; eight because validation was better with them than with four."""
+    return ham10000_probe8().changed(
         name="ham10000-probe-balanced",
-        description="HAM10000: frozen MobileNetV2 at 224 pixels, linear head, balanced class weights.",
+        description="HAM10000: frozen MobileNetV2 at 224 pixels, linear head, eight views, balanced class weights.",
         **{"loss.class_weights": "balanced"},
     )
 
