@@ -46,4 +46,4 @@ clean:
 	$(call environment,-e '.[dev]')
 
 .venv-bench/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
-	$(call environment,-e . -r benchmarks/requirements.txt)
+	$(call environment,-e '.[backends]' -r benchmarks/requirements.txt)

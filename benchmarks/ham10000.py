@@ -30,6 +30,8 @@ TEST = f"{DATA}/ISIC2018_Task3_Test_GroundTruth.csv"
 RUNS = {
     "probe": ("ham10000-probe", CORRECTED),
     "probe-balanced": ("ham10000-probe-balanced", CORRECTED),
+    "probe1": ("ham10000-probe1", CORRECTED),
+    "probe8": ("ham10000-probe8", CORRECTED),
     "finetune": ("ham10000-finetune", CORRECTED),
     "probe-all": ("ham10000-probe", EXTERNAL),
     "probe-balanced-all": ("ham10000-probe-balanced", EXTERNAL),
@@ -96,11 +98,12 @@ def page(runs: dict[str, Run]) -> str:
     lines += [line(name, s, run.metrics[s]) for name, run in runs.items() for s in ("test", "external") if s in run.metrics]
     lines += [
         "",
-        "`test` of the first three is the 1,232 images of the corrected DermaMNIST split, `external` the 1,512 of the ISIC 2018 test set,",
+        "`test` of a run is the 1,232 images of the corrected DermaMNIST split, `external` the 1,512 of the ISIC 2018 test set,",
     ]
-    lines += ["which is `test` for the two runs trained on all of HAM10000. A figure below its floor is marked.", ""]
+    lines += ["which is `test` for the two runs trained on all of HAM10000 (`-all`). A figure below its floor is marked.", ""]
     lines += ["What fell short, and what a run was made with, is in [the log](../log.md).", ""]
     lines += ["## Fine-tuned against probe, paired", "", *paired(runs["finetune"], runs["probe"]), ""]
+    lines += ["## Eight views against one, paired", "", *paired(runs["probe8"], runs["probe1"]), ""]
     lines += ["## Commands and times", "", "| run | command | seconds, whole | of which |", "|---|---|---:|---|"]
     lines += [timed(name, run) for name, run in runs.items()]
     lines += ["", "External figures of a run are added by", "", f"    cutis evaluate RUN {TEST} --name external", ""]
@@ -128,11 +131,11 @@ def paired(one: Run, other: Run) -> list[str]:
         a, b = one.predictions(evaluated), other.predictions(evaluated)
         assert (a.images == b.images).all(), "the same images in the same order"
         weights = bootstrap_weights(a.groups, 2000, np.random.default_rng(0))
-        names = ["accuracy", "balanced_accuracy"]
+        names = ["accuracy", "balanced_accuracy", "auroc"]
         first, second = (Rows(p.labels, p.probabilities) for p in (a, b))
         drawn = [replicated(r, weights, names) for r in (first, second)]
         points = [figures(r.weighted(), names) for r in (first, second)]
-        for name in names:
+        for name in FIGURES:
             value = points[0][name][0] - points[1][name][0]
             low, high = percentile_limits(value, drawn[0][name] - drawn[1][name], 0.95)
             rows.append(f"| {evaluated} | {name} | {value:+.3f} | [{low:+.3f}, {high:+.3f}] |")
