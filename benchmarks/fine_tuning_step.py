@@ -61,7 +61,7 @@ def _cutis(network: str, steps: int) -> Callable[[], int]:
     model = build.placed(build.build(spec, [str(c) for c in range(CLASSES)])[0], device)
     folder = tempfile.mkdtemp()
     if not speed.remembered(spec, Stage(epochs=1), (SIDE, SIDE)):  # as `cutis doctor --backbone` does
-        speed.measure(spec, model, Stage(epochs=1), (SIDE, SIDE), device, compiled=not QUICK)
+        speed.measure(spec, model, Stage(epochs=1), (SIDE, SIDE), device, compiled=device.type == "cuda", images=8)
     epochs = loop.fit(model, train, None, spec, cache=Path(folder))
 
     def repeat() -> int:

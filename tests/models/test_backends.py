@@ -444,3 +444,24 @@ def test_rates_are_of_all_images_and_take_turns(trained: tuple[build.Classifier,
     turns = trial.Trial(model, "logits", (SIDE, SIDE), pictures, 16, CPU, torch.uint8)
     assert turns.timed([Clocked("a", 20.0), Clocked("b", 1234.5)]) == [20.0, 1230.0]
     assert order == ["a", "b"] * 3
+
+
+def test_a_signal_is_survived_after_an_engine_was_thrown_away_in_a_thread() -> None:
+    script = """
+import gc, signal, threading, torch
+from cutis.models import backends, build
+from cutis.recipe import Images, Model, Recipe
+spec = Recipe(images=Images(size=16), model=Model(backbone="plain_cnn", weights="none", head=("avgpool",)))
+network = build.build(spec, ("a", "b"))[0]
+held = [backends.engine(network, "logits", (16, 16), backend="openvino", precision="fp32", dtype=torch.uint8, device=torch.device("cpu"))]
+def leave():
+    held.clear()
+    gc.collect()
+thread = threading.Thread(target=leave)
+thread.start()
+thread.join()
+signal.signal(signal.SIGTERM, lambda *_: print("survived"))
+signal.raise_signal(signal.SIGTERM)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "survived\n"), done.stderr

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ def openvino(job: Job) -> Engine:
         import openvino as library
     except ImportError:
         raise CutisError("The backend openvino needs the package openvino. Install it with: pip install openvino") from None
-    core = library.Core()
+    core = _core()
     folder = _converted(job, library, core)
     with kept.converting("by OpenVINO"):
         compiled = core.compile_model(
@@ -45,6 +46,18 @@ def openvino(job: Job) -> Engine:
             },
         )
     return OpenVINO(job, compiled)
+
+
+@cache
+def _core() -> Any:
+    """The one core of the process, never given back.
+
+    Its CPU plugin gives the thread that compiles first a stack for signal handlers, and frees it in whatever thread unloads the plugin:
+    after that in another one, the next signal, Ctrl-C or SIGTERM, would be a segmentation fault.
+    """
+    import openvino as library
+
+    return library.Core()
 
 
 def _converted(job: Job, library: Any, core: Any) -> Path:
