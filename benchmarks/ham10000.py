@@ -104,7 +104,9 @@ def page(runs: dict[str, Run]) -> str:
     lines += ["What fell short, and what a run was made with, is in [the log](../log.md).", ""]
     lines += ["## Fine-tuned against probe, paired", "", *paired(runs["finetune"], runs["probe"]), ""]
     lines += ["## Eight views against one, paired", "", *paired(runs["probe8"], runs["probe1"]), ""]
-    lines += ["## Commands and times", "", "| run | command | seconds, whole | of which |", "|---|---|---:|---|"]
+    lines += ["## Commands and times", ""]
+    lines += ["Runs that follow one another share images and features: only the first that needs them computes them.", ""]
+    lines += ["| run | command | seconds, whole | of which |", "|---|---|---:|---|"]
     lines += [timed(name, run) for name, run in runs.items()]
     lines += ["", "External figures of a run are added by", "", f"    cutis evaluate RUN {TEST} --name external", ""]
     return "\n".join(lines)
