@@ -199,7 +199,7 @@ def _checked(table: pd.DataFrame, spec: Recipe, allow_leaks: bool) -> tuple[Clas
     table = splits.split(table, spec.split)
     _heed(proof.prove(table), allow_leaks)
     classes = trained_classes(table)
-    losses.function(spec.loss, torch.ones(len(classes)))
+    losses.function(spec.loss, torch.ones(len(classes)), classes)
     balance.indices(_codes(table.loc[table["split"] == "train", "label"], classes), spec.balance, spec.seed, 0)
     return _made(spec, classes)
 

@@ -219,8 +219,8 @@ class Predict(Part):
     batch_size: int = Field(64, ge=1)
     """Images a step."""
     backend: str = "auto"
-    """What computes answers and the features of a frozen backbone: eager, openvino, onnxruntime, or auto (the fastest that agrees, as
-    measured on this machine)."""
+    """What computes answers and the features of a frozen backbone: eager, compiled (GPU), openvino, onnxruntime, or auto
+    (the fastest that agrees, as measured on this machine)."""
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """Number format of answers and frozen features; auto: bf16 where the processor has it and answers agree with fp32, else fp32."""
 

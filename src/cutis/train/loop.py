@@ -77,7 +77,8 @@ class _Training:
         build.placed(self.model, self.device)
         drawn = balance.indices(self.train.labels, self.spec.balance, self.spec.seed, 0)
         counts = np.bincount(self.train.labels[drawn], minlength=len(self.model.classes))
-        self.loss = losses.function(self.spec.loss, torch.tensor(counts, dtype=torch.float32, device=self.device))
+        counted = torch.tensor(counts, dtype=torch.float32, device=self.device)
+        self.loss = losses.function(self.spec.loss, counted, self.model.classes)
         self.one_hot = torch.eye(len(self.model.classes), device=self.device)
 
     def run(self) -> Iterator[Epoch]:
