@@ -42,6 +42,11 @@ def test_rooms_that_bear_the_name_of_a_function_are_both() -> None:
         cutis.evaluate("nowhere", "data.csv", "name")
     with pytest.raises(DataError, match="There is no file or folder"):
         cutis.train(["nowhere.csv", "there.csv"])
+    import cutis.ensemble.combiners
+
+    assert "stacking" in cutis.ensemble.combiners.combiners  # type: ignore[attr-defined]
+    with pytest.raises(ArtifactError, match=r"nowhere is not a run"):
+        cutis.ensemble(["nowhere", "there"])
 
 
 def test_a_table_can_be_given_with_labels_renamed(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Map = Mapping[str, str] | str | Sequence[str] | None
     __version__: str
 
-__all__ = ["CutisClassifier", "Predictions", "Recipe", "Run", "evaluate", "read", "train"]
+__all__ = ["CutisClassifier", "Predictions", "Recipe", "Run", "ensemble", "evaluate", "read", "train"]
 
 _HOMES = {
     "CutisClassifier": "cutis.estimator",
@@ -83,6 +83,34 @@ def evaluate(
     return pipeline.evaluate(run, _table(data, map), name, ignore_unknown=ignore_unknown, progress=progress)
 
 
+def ensemble(
+    runs: Sequence[Run | str | Path],
+    out: str | Path = "ensemble",
+    *,
+    method: str = "",
+    weights: Sequence[float] = (),
+    options: Mapping[str, Any] | None = None,
+    allow_leaks: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Combine the answers of finished runs into a run in the folder ``out``, page included, as ``cutis ensemble`` does.
+
+    ``runs``: runs on the same split; a run of seeds stands for all in it. ``method``: mean, given (by ``weights``), fitted, greedy, rank,
+    stacking, or a registered one, with its ``options``; left empty it is given where there are weights, else mean. What is fitted is
+    fitted on validation. Raises CutisError (a ValueError) that says what to do: LeakError where a member was trained on what another is
+    judged by, unless ``allow_leaks``; DataError, ArtifactError.
+    """
+    from cutis.ensemble import make
+    from cutis.report import page
+    from cutis.runs import Run
+
+    folders = [run.folder if isinstance(run, Run) else run for run in runs]
+    spec = make.recipe(folders, out, method=method, weights=weights, options=dict(options or {}))
+    run = make.make(spec, out, allow_leaks=allow_leaks, command="cutis.ensemble", progress=progress)
+    page.write(run)
+    return run
+
+
 def _table(data: Data, map: Map) -> pd.DataFrame:
     import pandas as pd
 
@@ -106,8 +134,9 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """Two rooms, ``cutis/train`` and ``cutis/evaluate``, bear the names of functions, and Python puts a room in the place of the function
-    when it is first imported. So these rooms are made callable: ``cutis.train(...)`` and ``cutis.train.losses`` both work, always."""
+    """Three rooms, ``cutis/train``, ``cutis/evaluate`` and ``cutis/ensemble``, bear the names of functions, and Python puts a room in the
+    place of the function when it is first imported. So these rooms are made callable: ``cutis.train(...)`` and ``cutis.train.losses`` both
+    work, always."""
 
     def __setattr__(self, name: str, value: object) -> None:
         function = self.__dict__.get(name)

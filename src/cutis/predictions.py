@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cutis.errors import ArtifactError
+from cutis.errors import ArtifactError, DataError
 from cutis.files import guarded, replacing, unguarded
 
 
@@ -51,6 +51,15 @@ class Predictions:
     def known(self) -> "Predictions":
         """The rows whose true class is known."""
         return self.rows(self.labels >= 0)
+
+    def over(self, classes: Sequence[str]) -> "Predictions":
+        """The same with the classes in another order. Raises DataError where they are others."""
+        if sorted(classes) != sorted(self.classes):
+            different = ", ".join(sorted(set(classes) ^ set(self.classes)))
+            raise DataError(f"These predictions are over different classes; not in all of them: {different}. Train with the same labels.")
+        columns = [self.classes.index(c) for c in classes]
+        labels = np.append(np.argsort(columns), -1)[self.labels]
+        return Predictions(self.images, self.groups, labels, self.probabilities[:, columns], tuple(classes))
 
     def save(self, path: Path) -> None:
         """Write CSV ``image,group,label,predicted,p_<class>...``; see docs/formats.md."""

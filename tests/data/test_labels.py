@@ -2,7 +2,7 @@
 
 import pytest
 
-from cutis.data.labels import chosen, label_maps
+from cutis.data.labels import by_grade, chosen, in_order, label_maps
 from cutis.errors import DataError
 
 ISIC2019 = {"MEL": 4522, "NV": 12875, "BCC": 3323, "AK": 867, "BKL": 2624, "DF": 239, "VASC": 253, "SCC": 628}
@@ -43,3 +43,24 @@ def test_a_users_map_may_be_a_list_a_text_or_a_mapping():
 def test_an_unknown_map_names_the_nearest():
     with pytest.raises(DataError, match="Did you mean 'ham10000-binary'"):
         chosen("ham1000-binary", ["mel"])
+
+
+@pytest.mark.parametrize(
+    "grades",
+    [
+        ("grade0", "grade1", "grade2", "grade10"),
+        ("0 clear", "1 mild", "2 bad"),
+        ("Clear", "almost_clear", "Mild", "moderate", "SEVERE", "very-severe"),
+        ("mild", "severe"),
+    ],
+)
+def test_grades_are_ordered_by_their_names(grades):
+    assert by_grade(reversed(grades)) == in_order(sorted(grades)) == grades
+
+
+@pytest.mark.parametrize(
+    "names", [("bcc", "mel", "nv"), ("mild", "nv"), ("a1", "b1"), ("1 of 4", "2 of 4"), ("grade 1", "grade"), ("mild", "Mild")]
+)
+def test_names_that_say_no_order_are_in_alphabetical_order(names):
+    assert by_grade(names) == ()
+    assert in_order(reversed(names)) == tuple(sorted(names))

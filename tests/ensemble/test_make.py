@@ -15,8 +15,9 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from cutis.ensemble import combined
 from cutis.ensemble.make import make, recipe
-from cutis.ensemble.measure import differences
+from cutis.ensemble.measure import COMPARED
 from cutis.errors import ArtifactError, CutisError, DataError, LeakError
+from cutis.evaluate.paired import each_difference
 from cutis.predictions import Predictions
 from cutis.report import page
 from cutis.runs import Run
@@ -219,8 +220,8 @@ def test_paired_differences_are_zero_for_the_same_answers_and_as_wide_as_theory_
         return Predictions(np.arange(n).astype(str), np.arange(n).astype(str), labels, np.eye(2)[shown] * 0.6 + 0.2, ("a", "b"))
 
     one, other = given(rng.random(n) < 0.85), given(rng.random(n) < 0.8)
-    same, apart = differences(one, [one, other], replicates=2000, level=0.95, seed=0)
-    assert all(figure == {"value": 0, "low": 0, "high": 0} for figure in same.values())
+    same, apart = each_difference([one], [[one], [other]], COMPARED, replicates=2000, level=0.95, seed=0)
+    assert all(figure == {"value": 0, "low": 0, "high": 0, "p": 1} for figure in same.values())
     gained = (one.predicted == labels).astype(float) - (other.predicted == labels)
     half = 1.96 * gained.std(ddof=1) / np.sqrt(n)
     assert apart["accuracy"]["value"] == pytest.approx(gained.mean())

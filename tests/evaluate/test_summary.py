@@ -24,7 +24,7 @@ def test_a_summary_holds_what_the_format_says(noisy):
     a = noisy([60, 30, 12], views=2)
     s = json.loads(json.dumps(quick(a, majority="a", level=0.9, seed=7), allow_nan=False))
     averages = [f"{m}_{k}" for m in ("precision", "sensitivity", "specificity", "f1", "auroc", "auprc") for k in ("macro", "weighted")]
-    whole = ["accuracy", "balanced_accuracy", "kappa_quadratic", "ece", "brier", "log_loss", *averages]
+    whole = ["accuracy", "balanced_accuracy", "kappa_quadratic", "mean_absolute_error", "ece", "brier", "log_loss", *averages]
     for figure in [*(s[name] for name in whole), *(f for c in s["per_class"].values() for f in c.values()), *s["baseline"].values()]:
         assert set(figure) == {"value", "low", "high", "n"}
         assert figure["low"] <= figure["value"] <= figure["high"]

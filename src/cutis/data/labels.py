@@ -1,5 +1,6 @@
-"""Label maps: names of one collection in the words of another, and which diagnoses count as malignant."""
+"""Labels: names of one collection in the words of another, which diagnoses count as malignant, and the order of grades."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
@@ -8,6 +9,9 @@ from cutis.errors import DataError
 from cutis.registry import Registry, unknown
 
 label_maps: Registry[Callable[[], Mapping[str, str]]] = Registry("label map", "cutis.data.labels")
+
+SEVERITY = ("clear", "almost clear", "mild", "moderate", "severe", "very severe")
+"""Grades in words, lowest first."""
 
 
 def chosen(spec: Mapping[str, str] | str | Sequence[str], labels: Iterable[str]) -> dict[str, str]:
@@ -27,6 +31,27 @@ def chosen(spec: Mapping[str, str] | str | Sequence[str], labels: Iterable[str])
         else:
             result |= _shipped(old, spelling)
     return result
+
+
+def by_grade(names: Iterable[str]) -> tuple[str, ...]:
+    """The names from the lowest grade to the highest where they say it, else empty.
+
+    They say it by one whole number in each, all different ("grade 2", "0 clear"), or by the words of ``SEVERITY``.
+    """
+    names = sorted(names)
+    numbers = [[int(n) for n in re.findall(r"\d+", name)] for name in names]
+    if all(len(found) == 1 for found in numbers) and len({found[0] for found in numbers}) == len(names):
+        return tuple(sorted(names, key=lambda name: numbers[names.index(name)]))
+    words = [re.sub(r"[\W_]+", " ", name).strip().casefold() for name in names]
+    if set(words) <= set(SEVERITY) and len(set(words)) == len(words):
+        return tuple(sorted(names, key=lambda name: SEVERITY.index(words[names.index(name)])))
+    return ()
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """The names by grade where they say it, else in alphabetical order."""
+    names = list(names)
+    return by_grade(names) or tuple(sorted(names))
 
 
 def matched(table: pd.DataFrame, classes: Sequence[str], ignore_unknown: bool) -> pd.DataFrame:

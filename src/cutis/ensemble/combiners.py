@@ -19,7 +19,7 @@ GAP = 1e-7  # nats of log loss: how far fitted weights may be from the best
 STEPS = 10_000
 POINTS = 1001  # reference probabilities kept of each class and member
 STRENGTHS = tuple(10.0**k for k in range(-4, 3))  # inverse L2 penalties that stacking tries
-LOWER = {"log_loss", "brier", "ece"}  # figures of which less is better
+LOWER = {"log_loss", "brier", "ece", "mean_absolute_error"}  # figures of which less is better
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from cutis.data.table import describe
 from cutis.ensemble import combiners
 from cutis.ensemble.combined import FILE, Combined, relative
 from cutis.ensemble.measure import summary
-from cutis.ensemble.members import PARTS, Member, expanded, heed, leaks, opened, permuted, table_of, together
+from cutis.ensemble.members import PARTS, Member, expanded, heed, leaks, opened, table_of, together
 from cutis.errors import ArtifactError, CutisError
 from cutis.files import write_json
 from cutis.predictions import Predictions
 from cutis.progress import Progress
 from cutis.recipe import Ensemble, Recipe, validated
-from cutis.runs import Run
+from cutis.runs import Run, stage_of
 
 
 def recipe(
@@ -95,7 +95,7 @@ def answered(members: Sequence[Member], progress: Progress) -> dict[str, list[Pr
     Raises DataError where those differ, or there is no set; another set that differs is left out, with a warning.
     """
     sets = {}
-    for name in sorted({name for member in members for name in member.run.sets}):
+    for name in sorted({name for member in members for name in member.run.sets if not stage_of(name)}):
         try:
             sets[name] = together(members, name)
         except CutisError as error:
@@ -109,15 +109,15 @@ def answered(members: Sequence[Member], progress: Progress) -> dict[str, list[Pr
 
 def joined(combined: Combined, parts: Sequence[Predictions]) -> Predictions:
     """The ensemble's predictions from its members', on the rows of the first."""
-    first = permuted(parts[0], combined.classes)
-    own = [permuted(part, member.classes) for part, member in zip(parts, combined.members, strict=True)]
+    first = parts[0].over(combined.classes)
+    own = [part.over(member.classes) for part, member in zip(parts, combined.members, strict=True)]
     answers = combined.combine([part.probabilities for part in own])
     return Predictions(first.images, first.groups, first.labels, answers, combined.classes)
 
 
 def _task(spec: Ensemble, members: Sequence[Member], parts: Sequence[Predictions] | None) -> combiners.Task:
     """What a method may look at: of the answers, those of labelled validation rows."""
-    known = [permuted(part, members[0].classes).known() for part in parts or ()]
+    known = [part.over(members[0].classes).known() for part in parts or ()]
     answers = [part.probabilities for part in known]
     validation = combiners.Validation(np.stack(answers), known[0].labels, known[0].groups) if known else None
     return combiners.Task(tuple(m.name for m in members), members[0].classes, spec.weights, validation)

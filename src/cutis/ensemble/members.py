@@ -92,13 +92,6 @@ def together(members: Sequence[Member], name: str) -> list[Predictions]:
     return [first, *(_as_first(part, first, m.name, members[0].name, name) for part, m in zip(parts[1:], members[1:], strict=True))]
 
 
-def permuted(part: Predictions, classes: tuple[str, ...]) -> Predictions:
-    """The same predictions with the classes in another order."""
-    columns = [part.classes.index(c) for c in classes]
-    labels = np.append(np.argsort(columns), -1)[part.labels]
-    return Predictions(part.images, part.groups, labels, part.probabilities[:, columns], classes)
-
-
 def table_of(members: Sequence[Member]) -> pd.DataFrame:
     """All rows of the members' splits; one that is in different parts is there once for each."""
     return pd.concat([m.run.table for m in members], ignore_index=True).drop_duplicates(["image", "split"]).reset_index(drop=True)

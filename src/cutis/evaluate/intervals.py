@@ -90,11 +90,11 @@ def mean_limits(values: Floats, low: Floats, high: Floats, replicates: Floats) -
     return mean - np.sqrt(max(0, below @ correlation @ below)), mean + np.sqrt(max(0, above @ correlation @ above))
 
 
-def percentile_limits(value: Floats, replicates: Floats, level: float) -> tuple[Floats, Floats]:
+def percentile_limits(value: Floats, replicates: Floats, level: float, *, signed: bool = False) -> tuple[Floats, Floats]:
     """Percentiles of the replicates, moved by their mean's distance from the value; NaN where too many replicates are undefined.
 
     The move keeps the value inside for figures such as the ECE, which grow with noise and so are larger in every resample.
-    Value [] or [C], replicates [R] or [R, C].
+    Value [] or [C], replicates [R] or [R, C]. A figure that is never negative has no negative limit; ``signed``: it may be.
     """
     columns = replicates.reshape(len(replicates), -1)
     limits = np.full((2, columns.shape[1]), np.nan)
@@ -102,7 +102,7 @@ def percentile_limits(value: Floats, replicates: Floats, level: float) -> tuple[
         known = column[np.isfinite(column)]
         if np.isfinite(v) and len(known) >= (1 - UNDEFINED) * len(column):
             ends = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]) - (known.mean() - v)
-            limits[:, c] = ends.clip(0) if known.min() >= 0 else ends
+            limits[:, c] = ends if signed or known.min() < 0 else ends.clip(0)
     return limits[0].reshape(np.shape(value)), limits[1].reshape(np.shape(value))
 
 

@@ -97,6 +97,12 @@ def kappa_quadratic(s: Sample) -> Floats:
     return 1 - ratio(observed, expected)
 
 
+@metrics.register("mean_absolute_error")
+def mean_absolute_error(s: Sample) -> Floats:
+    """Mean distance between the indices of the predicted and the true class: for ordered grades, by how many an answer is off."""
+    return s.mean(np.abs(s.predicted - s.labels))
+
+
 @metrics.register("ece")
 def ece(s: Sample) -> Floats:
     """Expected calibration error of the predicted class over 15 bins of equal weight (Nixon et al. 2019)."""

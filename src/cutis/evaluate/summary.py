@@ -77,18 +77,13 @@ def pooled(parts: Sequence[Predictions]) -> Predictions:
     """
     if not parts:
         raise DataError("There are no predictions to pool. Name at least one run.")
-    classes = parts[0].classes
-    for part in parts:
-        if sorted(part.classes) != sorted(classes):
-            different = sorted(set(part.classes) ^ set(classes))
-            raise DataError(f"Predictions over other classes cannot be pooled; not in all of them: {', '.join(different)}.")
-    columns = [[part.classes.index(name) for name in classes] for part in parts]
+    same = [part.over(parts[0].classes) for part in parts]
     return Predictions(
-        images=np.concatenate([part.images for part in parts]),
-        groups=np.concatenate([part.groups for part in parts]),
-        labels=np.concatenate([np.append(np.argsort(c), -1)[part.labels] for part, c in zip(parts, columns, strict=True)]),
-        probabilities=np.concatenate([part.probabilities[:, c] for part, c in zip(parts, columns, strict=True)]),
-        classes=classes,
+        images=np.concatenate([part.images for part in same]),
+        groups=np.concatenate([part.groups for part in same]),
+        labels=np.concatenate([part.labels for part in same]),
+        probabilities=np.concatenate([part.probabilities for part in same]),
+        classes=parts[0].classes,
     )
 
 

@@ -26,6 +26,7 @@ METRICS = {
     "specificity_macro": ("Specificity, macro", "share of the other images that are not given to the class, mean of the classes"),
     "specificity_weighted": ("Specificity, weighted", "the same, weighted by class size"),
     "kappa_quadratic": ("Kappa, quadratic", "agreement beyond chance; has a meaning only where classes are ordered"),
+    "mean_absolute_error": ("Mean absolute error", "by how many grades an answer is off; has a meaning only where classes are ordered"),
     "ece": ("ECE", "mean gap between stated confidence and share right; 0 is best"),
     "brier": ("Brier score", "squared distance of the probabilities from the truth; 0 is best, 2 is worst"),
     "log_loss": ("Log loss", "surprise at the truth; 0 is best"),
