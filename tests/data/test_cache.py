@@ -2,14 +2,16 @@
 
 import hashlib
 import io
-import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import time
+import tracemalloc
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -59,8 +61,14 @@ def assert_right(result: cache.Cache, table: pd.DataFrame, images: Images = SMAL
         np.testing.assert_array_equal(result.pixels[row], expected(root, key, images))
 
 
+def kept_rows(folder: Path) -> list[int]:
+    """Rows of the pictures that an index speaks of."""
+    with closing(sqlite3.connect(folder / "index.sqlite")) as index:
+        return [row for (row,) in index.execute("SELECT row FROM picture ORDER BY row")]
+
+
 def store_of(folder: Path) -> Path:
-    (index,) = folder.glob("*/index.json")
+    (index,) = folder.glob("*/index.sqlite")
     return index.parent
 
 
@@ -161,7 +169,7 @@ def test_fault_i1_unreadable_files_are_named_and_never_replaced(pictures: pd.Dat
         assert result.failures["reason"].str.contains("empty|Premature end|no such file").all()
         bad = np.isin(pictures["image"], result.failures["image"])
         np.testing.assert_array_equal(result.row == -1, bad)
-        np.testing.assert_array_equal(result.sha256 == "", bad)
+        np.testing.assert_array_equal(np.asarray(result.sha256) == "", bad)
     assert len(set(result.row[~bad])) == 16
     (root / "15.jpg").write_bytes(jpeg(15))  # mended: read the next time
     assert cache.build(pictures, tolerant, folder=tmp_path / "c").row[15] >= 0
@@ -190,26 +198,27 @@ PROGRAM = textwrap.dedent(
     import resource, sys
     from pathlib import Path
     import pandas as pd
-    from cutis.data import cache
+    from cutis.data import cache, filling
     from cutis.recipe import Images
 
-    root, folder, limit = sys.argv[1:4]
-    cache.SAVE_EVERY, cache.CHUNK = 0.0, 2  # the index is saved after every other picture
+    root, folder, side, limit, save_every = sys.argv[1:6]
+    cache.SAVE_EVERY, filling.CHUNK = float(save_every), 2
     if int(limit):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
     table = pd.DataFrame({"image": sorted(p.name for p in Path(root).iterdir())})
     table.attrs["root"] = root
     print("ready", flush=True)
     try:
-        cache.build(table, Images(size=(64, 64)), folder=Path(folder), workers=2)
+        cache.build(table, Images(size=(int(side), int(side))), folder=Path(folder), workers=2)
     except ValueError as error:
         sys.exit(f"{error.code} {error}")
     """
 )
 
 
-def start(root: Path, folder: Path, limit: int = 0) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", PROGRAM, str(root), str(folder), str(limit)]
+def start(root: Path, folder: Path, *, side: int = 64, limit: int = 0, save_every: float = 0, before: str = "") -> "subprocess.Popen[str]":
+    """A build in a process of its own; the index is saved after every other picture."""
+    command = [sys.executable, "-c", before + PROGRAM, str(root), str(folder), str(side), str(limit), str(save_every)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -232,45 +241,62 @@ def test_fault_t2_killed_at_any_moment_leaves_a_valid_store(many: pd.DataFrame, 
         time.sleep(moments.uniform(0.0, 0.25))
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=30)
-        index = list(folder.glob("*/index.json"))
-        kept = len(json.loads(index[0].read_text())["pictures"]) if index else 0
+        index = list(folder.glob("*/index.sqlite"))
+        kept = len(kept_rows(index[0].parent)) if index else 0
         images = Images(size=(64, 64))
         result = cache.build(many, images, folder=folder)
         assert result.decoded == 60 - kept
         assert_right(result, many, images)
 
 
-def test_fault_t2_killed_while_the_index_is_saved(pictures: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    few = pictures.iloc[:5]
-    few.attrs.update(pictures.attrs)
-    cache.build(few, SMALL, folder=tmp_path / "c")
-    old = (store_of(tmp_path / "c") / "index.json").read_bytes()
+KILLED = textwrap.dedent(
+    """
+    import os, signal, sqlite3, sys
+    from cutis.data import store
 
-    def die(*_: object) -> None:
-        raise KeyboardInterrupt
+    connect, store.PAGES = sqlite3.connect, 0  # pages go to the disk before the commit
 
-    with monkeypatch.context() as patch:
-        patch.setattr("cutis.files.os.replace", die)
-        with pytest.raises(KeyboardInterrupt):
-            cache.build(pictures, SMALL, folder=tmp_path / "c")
-    assert (store_of(tmp_path / "c") / "index.json").read_bytes() == old
-    result = cache.build(pictures, SMALL, folder=tmp_path / "c")
-    assert result.decoded == 15
-    assert_right(result, pictures)
+    def connected(*args, **kwargs):
+        connection = connect(*args, **kwargs)
+        connection.set_trace_callback(lambda statement: heard.append(statement) or statement == "COMMIT" and die())
+        return connection
+
+    def die():
+        if any(statement.startswith("INSERT INTO picture") for statement in heard):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    heard, sqlite3.connect = [], connected
+    """
+)
 
 
-def test_fault_t3_disk_full(many: pd.DataFrame, tmp_path: Path) -> None:
-    root, stride = Path(many.attrs["root"]), 64 * 64 * 3
-    process = start(root, tmp_path / "c", limit=int(20.5 * stride))
+def test_fault_t2_killed_while_the_index_is_saved(many: pd.DataFrame, tmp_path: Path) -> None:
+    root, images = Path(many.attrs["root"]), Images(size=(64, 64))
+    assert cache.build(table_of(root, list(many["image"][:5])), images, folder=tmp_path / "c").decoded == 5
+    store = store_of(tmp_path / "c")
+    process = start(root, tmp_path / "c", before=KILLED, save_every=1e9)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert (store / "index.sqlite-journal").stat().st_size > 0, "the save was half done"
+    result = cache.build(many, images, folder=tmp_path / "c")
+    assert result.decoded == 55
+    assert kept_rows(store) == list(range(60))
+    assert_right(result, many, images)
+
+
+@pytest.mark.parametrize(("side", "limit"), [(64, int(20.5 * 64 * 64 * 3)), (2, 22_000)], ids=["pixels", "index"])
+def test_fault_t3_disk_full(many: pd.DataFrame, tmp_path: Path, side: int, limit: int) -> None:
+    root, stride, images = Path(many.attrs["root"]), side * side * 3, Images(size=(side, side))
+    process = start(root, tmp_path / "c", side=side, limit=limit)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert errors.startswith("5 The cache")
     assert "CUTIS_CACHE" in errors
-    store, images = store_of(tmp_path / "c"), Images(size=(64, 64))
-    index = json.loads((store / "index.json").read_text())["pictures"]
-    assert (store / "pixels.u8").stat().st_size == stride * (1 + max(row for row, *_ in index.values()))
+    store = store_of(tmp_path / "c")
+    rows = kept_rows(store)
+    assert (store / "pixels.u8").stat().st_size == stride * (max(rows, default=-1) + 1)
     result = cache.build(many, images, folder=tmp_path / "c")
-    assert result.decoded == 60 - len(index)
+    assert result.decoded == 60 - len(rows)
     assert_right(result, many, images)
 
 
@@ -295,7 +321,7 @@ def test_fault_t5_an_error_in_a_worker_ends_the_build_at_once(
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache.os, "pwrite", fail)
+    monkeypatch.setattr("cutis.data.filling.os.pwrite", fail)
     started = time.monotonic()
     with pytest.raises(TrainingError, match="No space left on device"):
         cache.build(pictures, SMALL, folder=tmp_path / "c", workers=2)
@@ -319,9 +345,111 @@ def test_a_store_whose_pixels_are_gone_is_made_again(pictures: pd.DataFrame, tmp
     result = cache.build(pictures, SMALL, folder=tmp_path / "c")
     assert result.decoded == 12
     assert_right(result, pictures)
-    (store_of(tmp_path / "c") / "index.json").write_text("{")
-    with pytest.raises(DataError, match="Delete"):
-        cache.build(pictures, SMALL, folder=tmp_path / "c")
+
+
+def test_a_damaged_index_is_named_with_the_remedy_or_does_no_harm(pictures: pd.DataFrame, tmp_path: Path) -> None:
+    cache.build(pictures, SMALL, folder=tmp_path / "c")
+    index = store_of(tmp_path / "c") / "index.sqlite"
+    whole, page = index.read_bytes(), 4096
+    rubbish = np.random.default_rng(0).bytes(page)
+    damages = {"text": b"{", "empty": b"", "short": whole[: 2 * page]}
+    damages |= {f"page {at // page}": whole[:at] + rubbish + whole[at + page :] for at in range(0, len(whole), page)}
+    named = {}
+    for damage, content in damages.items():
+        index.write_bytes(content)
+        try:
+            assert_right(cache.build(pictures, SMALL, folder=tmp_path / "c"), pictures)
+        except DataError as error:
+            named[damage] = str(error)
+        index.write_bytes(whole)
+    assert named.keys() >= {"text", "empty", "short", "page 0"}
+    assert all(f"Delete {index.parent}; it is made again" in message for message in named.values())
+    assert cache.build(pictures, SMALL, folder=tmp_path / "c").decoded == 0
+
+
+def test_an_index_of_an_older_format_is_left_alone(pictures: pd.DataFrame, tmp_path: Path) -> None:
+    cache.build(pictures, SMALL, folder=tmp_path / "c")
+    new = store_of(tmp_path / "c")
+    old = new.with_name(new.name.rpartition("-")[0])
+    old.mkdir()
+    (old / "index.json").write_text("{}")
+    (old / "pixels.u8").write_bytes(b"old")
+    new.rename(tmp_path / "away")
+    assert cache.build(pictures, SMALL, folder=tmp_path / "c").decoded == 20
+    assert {path.name: path.read_bytes() for path in old.iterdir()} == {"index.json": b"{}", "pixels.u8": b"old"}
+
+
+def test_an_unchanged_file_is_not_read(pictures: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.build(pictures, SMALL, folder=tmp_path / "c")
+
+    def fail(_: Path) -> bytes:
+        raise AssertionError
+
+    monkeypatch.setattr("cutis.data.filling.read_bytes", fail)
+    assert_right(cache.build(pictures, SMALL, folder=tmp_path / "c"), pictures)
+
+
+def test_any_name_and_any_time(pictures: pd.DataFrame, tmp_path: Path) -> None:
+    root = Path(pictures.attrs["root"])
+    keys = [os.fsdecode(b"not text \xff\xfe.jpg"), "from the far future.jpg", "from long ago.jpg", 'it\'s "quoted"\n.jpg']
+    for i, key in enumerate(keys):
+        (root / key).write_bytes(jpeg(i))
+    os.utime(root / keys[1], (13_000_000_000, 13_000_000_000))  # 2381: more nanoseconds than 63 bits hold
+    os.utime(root / keys[2], (-2_000_000_000, -2_000_000_000))
+    table = table_of(root, keys)
+    assert [cache.build(table, SMALL, folder=tmp_path / "c").decoded for _ in range(2)] == [4, 0]
+    assert_right(cache.build(table, SMALL, folder=tmp_path / "c"), table)
+
+
+def test_twins_are_decoded_once_however_few_are_looked_at_together(
+    pictures: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(pictures.attrs["root"])
+    (root / "bad.jpg").write_bytes(jpeg(9)[:-100])
+    keys = []
+    for i, key in enumerate([*pictures["image"], "bad.jpg"] * 3):
+        (root / f"{i}-{key}").write_bytes((root / key).read_bytes())
+        keys.append(f"{i}-{key}")
+    monkeypatch.setattr(cache, "BLOCK", 3)
+    monkeypatch.setattr("cutis.data.filling.CHUNK", 2)
+    table, images = table_of(root, keys), Images(size=(16, 16), max_unreadable=0.1)
+    result = cache.build(table, images, folder=tmp_path / "c", workers=4)
+    assert (result.decoded, len(result.pixels), list(result.failures["image"])) == (20, 20, ["20-bad.jpg", "41-bad.jpg", "62-bad.jpg"])
+    good = [key for key in keys if "bad" not in key]
+    assert_right(cache.build(table_of(root, good), images, folder=tmp_path / "c"), table_of(root, good))
+
+
+def test_rows_of_arrays_in_any_order_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.integers(0, 256, (30, 8, 8, 3), dtype=np.uint8) for name in ("a", "b")}
+    np.savez_compressed(tmp_path / "set.npz", **arrays)
+    chosen = [(name, int(row)) for name in arrays for row in range(30)]
+    monkeypatch.setattr(cache, "BLOCK", 7)
+    for attempt, order in enumerate((np.arange(60), rng.permutation(60))):
+        some = [chosen[i] for i in order]
+        table = table_of(tmp_path, [f"set.npz::{name}::{row}" for name, row in some])
+        result = cache.build(table, Images(size=(8, 8)), folder=tmp_path / f"c{attempt}")
+        np.testing.assert_array_equal(result.take(np.arange(60)), [arrays[name][row] for name, row in some])
+
+
+def test_memory_does_not_grow_with_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "images").mkdir()
+    for i in range(900):
+        Image.fromarray(np.full((1, 1, 3), (i // 256, i % 256, 0), np.uint8)).save(tmp_path / "images" / f"{i}.bmp")
+    monkeypatch.setattr(cache, "BLOCK", 50)
+
+    def most(count: int) -> int:
+        table = table_of(tmp_path / "images", [f"{i}.bmp" for i in range(count)])
+        tracemalloc.start()
+        try:
+            built = cache.build(table, Images(size=(1, 1)), folder=tmp_path / f"c{count}", workers=1)
+            assert built.decoded == count
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    most(50)  # what is loaded once
+    assert most(900) - most(300) < 600 * 300  # bytes a row, of which 40 stay
 
 
 def test_folder_from_the_environment(pictures: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

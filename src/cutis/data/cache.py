@@ -1,28 +1,28 @@
 """The cache: every picture is decoded once into one packed uint8 file, which is then read through a memory map."""
 
-import errno
-import hashlib
-import itertools
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from cutis import recipe
-from cutis.data.arrays import ArrayRow, array_rows, locate
-from cutis.data.images import Decoded, Pixels, decode, fitted
-from cutis.data.opening import Unreadable, read_bytes
-from cutis.data.store import Picture, Source, Store, digest, name
+from cutis.data.arrays import array_row
+from cutis.data.filling import Outcome, Writer
+from cutis.data.hashes import Hashes
+from cutis.data.images import Pixels
+from cutis.data.store import File, Store
 from cutis.errors import DataError, TrainingError
+from cutis.files import cache_folder
 
-CHUNK: Final = 32  # files a task
+BLOCK: Final = 8192  # rows of the table that are looked at, and saved, together: what memory holds of a table of any length
 SAVE_EVERY: Final = 30.0  # seconds between two saves of the index; what a killed process has to decode again
 
 Progress = Callable[[int, int], None]
@@ -39,7 +39,7 @@ class Cache:
 
     pixels: NDArray[np.uint8]
     row: NDArray[np.int64]
-    sha256: NDArray[np.str_]
+    sha256: Hashes
     failures: pd.DataFrame
     notes: pd.DataFrame
     decoded: int
@@ -53,15 +53,6 @@ class Cache:
         for i in np.argsort(rows, kind="stable"):
             out[i] = stored[rows[i]]
         return out
-
-
-class _Outcome(NamedTuple):
-    """What came of one key: the SHA-256 of its bytes, then a new picture, or a reason, or neither (another key has the same bytes)."""
-
-    key: str
-    content: str | None
-    picture: Picture | None
-    reason: str | None
 
 
 def build(
@@ -79,165 +70,125 @@ def build(
     pictures that had to be read. Raises DataError where more than ``images.max_unreadable`` of the rows cannot be read, or the folder
     cannot be used, and TrainingError where the disk is full; what was stored before stays valid.
     """
-    started = time.perf_counter()
-    root = Path(table.attrs["root"])
-    sources = {key: locate(root, key) for key in table["image"]}
-    assert len(sources) == len(table), "the image column is the key"
-    stats, reasons = _stats(sources)
-    store = Store(folder or Path(os.environ.get("CUTIS_CACHE") or Path.home() / ".cache" / "cutis"), images)
-    decoded = 0
-    if store.pending(sources, stats):
-        with store.locked():
-            pending = store.pending(sources, stats)
-            decoded, failed = _fill(store, {key: sources[key] for key in pending}, stats, images, workers, progress)
-        reasons |= failed
-    _check_unreadable(reasons, len(table), images)
-    pictures = [None if key in reasons else store.picture(source) for key, source in sources.items()]
-    noted = [(key, note) for key, picture in zip(sources, pictures, strict=True) if picture for note in picture.notes]
+    started, folder = time.perf_counter(), folder or cache_folder()
+    found, decoded = _Found(table), 0
+    try:
+        with closing(Store(folder, images)) as store:
+            pending = np.fromiter((f.place for block in found.lacking(store, np.arange(len(table))) for f in block), np.int64)
+            if len(pending):
+                with store.locked():
+                    decoded = _fill(found, store, pending, images, workers or os.cpu_count() or 1, progress)
+            pixels = store.open()
+    except OSError as error:
+        size = 3 * math.prod(images.size) * len(table) / 1e9
+        raise TrainingError(
+            f"The cache {folder} cannot be used ({error.strerror}); the pictures of this table need {size:.1f} GB there. "
+            "Free space, or set CUTIS_CACHE to a folder on another disk."
+        ) from error
+    _check_unreadable(found.failures, len(table), images)
     return Cache(
-        pixels=store.open(),
-        row=np.array([p.row if p else -1 for p in pictures], np.int64),
-        sha256=np.array([p.sha256 if p else "" for p in pictures], "<U64"),
-        failures=pd.DataFrame([(key, reasons[key]) for key in sources if key in reasons], columns=["image", "reason"], dtype="str"),
-        notes=pd.DataFrame(noted, columns=["image", "note"], dtype="str"),
+        pixels=pixels,
+        row=found.row,
+        sha256=Hashes(found.digests),
+        failures=pd.DataFrame(found.failures, columns=["image", "reason"], dtype="str"),
+        notes=pd.DataFrame([(found.keys.iloc[i], note) for i, note in sorted(found.notes)], columns=["image", "note"], dtype="str"),
         decoded=decoded,
         seconds=time.perf_counter() - started,
     )
 
 
-class _Writer:
-    """Decodes and stores pictures from several threads; of pictures with the same bytes only the first is decoded."""
+class _Found:
+    """What is known of a table's N rows: where the picture is and its hash, or the reason why there is none."""
 
-    def __init__(self, store: Store, images: recipe.Images, file: int) -> None:
-        self.stride, self.images, self.file = store.stride, images, file
-        self.claimed = dict.fromkeys(store.pictures, "")
-        self.rows = itertools.count(store.rows)
+    def __init__(self, table: pd.DataFrame) -> None:
+        assert table["image"].is_unique, "the image column is the key"
+        self.root, self.keys = Path(table.attrs["root"]), table["image"]
+        self.row = np.full(len(table), -1, np.int64)
+        self.digests = np.zeros((len(table), 32), np.uint8)
+        self.notes: list[tuple[int, str]] = []
+        self.reasons: dict[int, str] = {}
+        self.damaged: dict[bytes, str] = {}  # reasons by content
 
-    def read_files(self, paths: dict[str, Path]) -> list[_Outcome]:
-        """Decode these files."""
-        outcomes = []
-        for key, path in paths.items():
-            content, picture, reason = None, None, None
+    def lacking(self, store: Store, places: NDArray[np.int64]) -> Iterator[list[File]]:
+        """Note what is stored of these rows; those new, changed or not stored are given back, a block at a time."""
+        for start in range(0, len(places), BLOCK):
+            files = list(self._files(places[start : start + BLOCK]))
+            self._note(store.find(files))
+            yield [file for file in files if self.row[file.place] < 0]
+
+    def settle(self, store: Store, outcomes: list[Outcome]) -> list[Outcome]:
+        """Note what came of files, which is saved; those whose twin is still being decoded are given back."""
+        self._note(store.find([outcome.file for outcome in outcomes]))
+        self.damaged |= {content: reason for _, content, _, reason in outcomes if content and reason}
+        lacking = [outcome for outcome in outcomes if self.row[outcome.file.place] < 0]
+        known = {file.place: reason or self.damaged.get(content) for file, content, _, reason in lacking}
+        self.reasons |= {place: reason for place, reason in known.items() if reason}
+        return [outcome for outcome in lacking if not known[outcome.file.place]]
+
+    @property
+    def failures(self) -> list[tuple[str, str]]:
+        """Image and reason of what cannot be read, in the table's order."""
+        return [(self.keys.iloc[place], reason) for place, reason in sorted(self.reasons.items())]
+
+    def _note(self, stored: list[tuple[int, int, bytes, str]]) -> None:
+        if stored:
+            places, rows, digests, notes = map(list, zip(*stored, strict=True))
+            self.row[places], self.digests[places] = rows, Hashes.of(digests).digests
+            self.notes += [(place, note) for place, text in zip(places, notes, strict=True) if text for note in text.splitlines()]
+
+    def _files(self, places: NDArray[np.int64]) -> Iterator[File]:
+        """Where these rows lie, and the reasons of those that lie nowhere."""
+        root, arrays = str(self.root), dict[Path, tuple[int, int, int]]()
+        for place, key in zip(places.tolist(), self.keys.iloc[places], strict=True):
+            row = array_row(self.root, key)
             try:
-                data = read_bytes(path)
-                content = hashlib.sha256(data).hexdigest()
-                if self.claimed.setdefault(content, key) == key:
-                    picture = self._put(decode(data, at_least=self.images.size, max_pixels=self.images.max_pixels))
-            except Unreadable as error:
-                reason = error.reason
-            outcomes.append(_Outcome(key, content, picture, reason))
-        return outcomes
-
-    def read_array(self, file: Path, array: str, keys: dict[int, str]) -> list[_Outcome]:
-        """Decode these rows of an array; from the first one that cannot be read on, none can."""
-        outcomes = []
-        wanted = dict(sorted(keys.items()))
-        stream = array_rows(file, array, list(wanted), max_pixels=self.images.max_pixels)
-        try:
-            for key, pixels in zip(wanted.values(), stream, strict=True):
-                content = digest(pixels)
-                new = self.claimed.setdefault(content, key) == key
-                outcomes.append(_Outcome(key, content, self._put(Decoded(pixels, ())) if new else None, None))
-        except Unreadable as error:
-            outcomes += [_Outcome(key, None, None, error.reason) for key in list(wanted.values())[len(outcomes) :]]
-        return outcomes
-
-    def _put(self, decoded: Decoded) -> Picture:
-        row = next(self.rows)
-        if os.pwrite(self.file, fitted(decoded.pixels, self.images.size, self.images.fit).data, row * self.stride) < self.stride:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return Picture(row, digest(decoded.pixels), list(decoded.notes))
+                if not row:
+                    path = os.path.join(root, key)  # noqa: PTH118  (see store.Source)
+                    yield File(place, path, _stat(path))
+                elif row.file in arrays:
+                    yield File(place, row, arrays[row.file])
+                else:
+                    yield File(place, row, arrays.setdefault(row.file, _stat(row.file)))
+            except FileNotFoundError:
+                self.reasons[place] = "there is no such file"
+            except (OSError, ValueError) as error:
+                self.reasons[place] = f"cannot be opened ({getattr(error, 'strerror', None) or error})"
 
 
-def _fill(
-    store: Store,
-    pending: dict[str, Source],
-    stats: dict[str, list[int]],
-    images: recipe.Images,
-    workers: int | None,
-    progress: Progress | None,
-) -> tuple[int, dict[str, str]]:
-    """Decode what is pending into the store; how many pictures that were, and the reasons of those that cannot be read."""
-    before, done, saved = len(store.pictures), 0, time.monotonic()
-    contents: dict[str, str] = {}
-    reasons: dict[str, str] = {}
-    try:
-        with store.file.open("rb+") as file, ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-            writer = _Writer(store, images, file.fileno())
-            tasks = [pool.submit(writer.read_files, part) for part in _chunks(pending)]
-            tasks += [pool.submit(writer.read_array, *array, keys) for array, keys in _arrays(pending).items()]
-            try:
-                for task in as_completed(tasks):
-                    for key, content, picture, reason in task.result():
-                        if content is not None:
-                            contents[key] = content
-                            store.files[name(pending[key])] = [*stats[key], content]
-                        if content is not None and picture is not None:
-                            store.pictures[content] = picture
-                        if reason is not None:
-                            reasons[content or key] = reason
-                        done += 1
-                    if progress:
-                        progress(done, len(pending))
-                    if time.monotonic() - saved > SAVE_EVERY:
-                        store.save()
-                        saved = time.monotonic()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-        store.save()
-    except OSError as error:
-        store.load()
-        os.truncate(store.file, store.rows * store.stride)
-        raise TrainingError(
-            f"The cache {store.folder} cannot be written ({error.strerror}); it needs up to {len(pending) * store.stride / 1e9:.1f} GB. "
-            "Free space, or set CUTIS_CACHE to a folder on another disk."
-        ) from error
-    return len(store.pictures) - before, {k: reasons[c] for k in pending if (c := contents.get(k, k)) in reasons}
+def _fill(found: _Found, store: Store, pending: NDArray[np.int64], images: recipe.Images, workers: int, progress: Progress | None) -> int:
+    """Decode what is pending, unless another process has; how many pictures that were."""
+    decoded, done, saved = 0, 0, time.monotonic()
+    fresh: list[Outcome] = []
+    with store.file.open("rb+") as file:
+        writer = Writer(store, images, file.fileno())
+        with closing(writer.run(found.lacking(store, pending), workers)) as outcomes:
+            for some in outcomes:
+                fresh += some
+                decoded, done = decoded + sum(outcome.picture is not None for outcome in some), done + len(some)
+                if progress:
+                    progress(done, len(pending))
+                if len(fresh) >= BLOCK or time.monotonic() - saved > SAVE_EVERY:
+                    writer.save(fresh)
+                    fresh, saved = found.settle(store, fresh), time.monotonic()
+        writer.save(fresh)
+    if progress:
+        progress(len(pending), len(pending))
+    assert not found.settle(store, fresh), "every picture is stored, or there is a reason"
+    return decoded
 
 
-def _chunks(pending: dict[str, Source]) -> Iterator[dict[str, Path]]:
-    files = ((key, source) for key, source in pending.items() if isinstance(source, Path))
-    while part := dict(itertools.islice(files, CHUNK)):
-        yield part
+def _stat(path: str | Path) -> tuple[int, int, int]:
+    """Size, mtime and ctime in ns, as numbers that SQLite holds whatever year a file says it is from."""
+    status = os.stat(path)  # noqa: PTH116  (see store.Source)
+    return status.st_size, status.st_mtime_ns % 2**63, status.st_ctime_ns % 2**63
 
 
-def _arrays(pending: dict[str, Source]) -> dict[tuple[Path, str], dict[int, str]]:
-    arrays: dict[tuple[Path, str], dict[int, str]] = {}
-    for key, source in pending.items():
-        if isinstance(source, ArrayRow):
-            arrays.setdefault((source.file, source.array), {})[source.row] = key
-    return arrays
-
-
-def _stats(sources: dict[str, Source]) -> tuple[dict[str, list[int]], dict[str, str]]:
-    """Size, mtime and ctime of what each key's bytes are in, and the reasons where there are none."""
-    stats, reasons = {}, {}
-    arrays: dict[Path, list[int]] = {}
-    for key, source in sources.items():
-        try:
-            if isinstance(source, ArrayRow):
-                stats[key] = arrays[source.file] if source.file in arrays else arrays.setdefault(source.file, _stat(source.file))
-            else:
-                stats[key] = _stat(source)
-        except FileNotFoundError:
-            reasons[key] = "there is no such file"
-        except (OSError, ValueError) as error:
-            reasons[key] = f"cannot be opened ({getattr(error, 'strerror', None) or error})"
-    return stats, reasons
-
-
-def _stat(path: Path) -> list[int]:
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-
-
-def _check_unreadable(reasons: dict[str, str], total: int, images: recipe.Images) -> None:
-    if len(reasons) <= images.max_unreadable * total:
+def _check_unreadable(failures: Sequence[tuple[str, str]], total: int, images: recipe.Images) -> None:
+    if len(failures) <= images.max_unreadable * total:
         return
-    first = "\n".join(f"  {key}: {reason}" for key, reason in itertools.islice(reasons.items(), 10))
-    more = f"\n  and {len(reasons) - 10:,} more" if len(reasons) > 10 else ""
+    first = "\n".join(f"  {key}: {reason}" for key, reason in failures[:10])
+    more = f"\n  and {len(failures) - 10:,} more" if len(failures) > 10 else ""
     raise DataError(
-        f"{len(reasons):,} of {total:,} images cannot be read ({len(reasons) / total:.1%}; images.max_unreadable allows "
+        f"{len(failures):,} of {total:,} images cannot be read ({len(failures) / total:.1%}; images.max_unreadable allows "
         f"{images.max_unreadable:.1%}):\n{first}{more}\nMend or remove them, or allow more with --set images.max_unreadable=SHARE."
     )

@@ -45,7 +45,7 @@ class Unreadable(DataError):  # noqa: N818  (the word the user reads)
         self.reason = reason
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: str | Path) -> bytes:
     """The bytes of a regular file of at most MAX_BYTES. Raises Unreadable; never waits on a pipe or device."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
