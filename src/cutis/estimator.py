@@ -21,6 +21,7 @@ from cutis import pipeline
 from cutis import recipe as recipes
 from cutis.data import cache as caches
 from cutis.data.cache import Cache
+from cutis.data.hashes import Hashes
 from cutis.data.images import fitted
 from cutis.data.loaders import Pixels
 from cutis.data.store import digest
@@ -184,7 +185,7 @@ def _table(images: list[Path] | list[Picture], rows: pd.DataFrame, spec: Recipe)
         return finish(rows.assign(image=names), Path(root), "paths", []), None
     pixels = np.stack([fitted(image, spec.images.size, spec.images.fit) for image in images])
     empty = pd.DataFrame(columns=["image", "reason", "note"], dtype="str")
-    cache = Cache(pixels, np.arange(len(images)), np.array([digest(i) for i in images]), empty, empty, len(images), 0.0)
+    cache = Cache(pixels, np.arange(len(images)), Hashes.of(digest(i) for i in images), empty, empty, len(images), 0.0)
     return finish(rows.assign(image=_keys(images)), Path(), "arrays", []), cache
 
 

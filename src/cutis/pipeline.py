@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from cutis import provenance
+from cutis import answers, provenance
 from cutis import resume as resuming
 from cutis.data import balance, labels, proof, splits
 from cutis.data import cache as caches
@@ -18,18 +18,15 @@ from cutis.data.cache import Cache
 from cutis.data.loaders import Pixels
 from cutis.ensemble import answers as combined
 from cutis.errors import ArtifactError, CutisError, DataError, LeakError
-from cutis.evaluate.summary import summarise
 from cutis.files import cache_folder
 from cutis.models import build, predict
-from cutis.models.backends import Choice
 from cutis.models.build import Classifier
-from cutis.predictions import Predictions
 from cutis.progress import Progress
 from cutis.randomness import stream
-from cutis.recipe import Augment, Recipe
+from cutis.recipe import Augment, Recipe, augments
 from cutis.report import page
-from cutis.runs import Run
-from cutis.train import loop, losses
+from cutis.runs import Run, stage_of
+from cutis.train import inputs, loop, losses
 from cutis.train.checkpoint import Checkpoint, Interrupt, watching
 from cutis.train.state import Epoch, Part
 
@@ -105,14 +102,14 @@ def train(
             table = resuming.as_before(run, table)
         model, facts = _checked(table, spec, allow_leaks)
         ready = prepare(table, spec, progress, interrupt, pictures)
-        _heed(ready.proof, allow_leaks)
+        heed(ready.proof, allow_leaks)
         if ready.proof.ok:
             progress.say(ready.proof.message())
         else:
             progress.warn(f"The split leaks, which is allowed here: every page says so. {' '.join(ready.proof.leaks)}")
         classes = trained_classes(ready.table)
         if classes != model.classes:  # no image of one of them could be read
-            model, facts = _made(spec, classes)
+            model, facts = made(spec, classes)
         if resume:
             resuming.same_data(run, ready.table)
         run.recipe = spec
@@ -128,10 +125,7 @@ def train(
             chosen = (ready.table["split"] == name).to_numpy()
             if chosen.any():
                 sets[name] = ready.table[chosen], Pixels(ready.cache, ready.rows[chosen], Augment(), predict.device())
-        if sets:
-            choice = _choice(model, [pixels for _, pixels in sets.values()], spec, progress)
-        for name, (rows, pixels) in sets.items():
-            _add_set(run, name, model, spec, rows, pixels, choice, about, progress)
+        answers.of_training(run, model, spec, sets, about, progress)
         about |= {"finished": provenance.now(), "seconds": progress.seconds}
         run.provenance = about
         if report:
@@ -146,8 +140,11 @@ def evaluate(run: Run, table: pd.DataFrame, name: str, *, ignore_unknown: bool =
     Raises DataError where labels are not the model's, or none is known.
     """
     progress = progress or Progress()
-    if name in ("train", "val", "test") or not name.replace("-", "").replace("_", "").isalnum():
-        raise CutisError(f"The name {name!r} cannot be used: letters, digits, - and _ only; train, val and test are the run's own parts.")
+    if name in ("train", "val", "test") or stage_of(name) or not name.replace("-", "").replace("_", "").isalnum():
+        raise CutisError(
+            f"The name {name!r} cannot be used: letters, digits, - and _ only; train, val and test are the run's own parts, "
+            "also after a stage (test-stage-1)."
+        )
     if run.parts:
         raise ArtifactError(f"{run.folder} is a run of runs. Evaluate one of them: {', '.join(str(p.folder) for p in run.parts)}")
     if not run.finished:
@@ -169,8 +166,8 @@ def evaluate(run: Run, table: pd.DataFrame, name: str, *, ignore_unknown: bool =
         if twins:
             progress.warn(f"{twins:,} of these images are identical to training images: the figures under {name!r} are too good for them.")
         pixels = Pixels(cache, np.flatnonzero(cache.row >= 0), Augment(), predict.device())
-        choice = _choice(model, [pixels], spec, progress)
-        _add_set(run, name, model, spec, table, pixels, choice, about, progress)
+        choice = answers.chosen(model, [pixels], spec, progress)
+        answers.add(run, name, model, spec, table, pixels, choice, about, progress)
         about["evaluated"][name] |= {
             "files": provenance.files(table),
             "training_twins": twins,
@@ -183,7 +180,7 @@ def evaluate(run: Run, table: pd.DataFrame, name: str, *, ignore_unknown: bool =
 
 
 def trained_classes(table: pd.DataFrame) -> tuple[str, ...]:
-    """The classes in alphabetical order. Raises DataError where training has fewer than two."""
+    """The classes, grades from the lowest up and all others in alphabetical order. Raises DataError where training has fewer than two."""
     counts = table.loc[table["split"] == "train", "label"].value_counts()
     if len(counts) < 2:
         found = ", ".join(f"{name} ({n:,})" for name, n in counts.items()) or "none"
@@ -191,25 +188,32 @@ def trained_classes(table: pd.DataFrame) -> tuple[str, ...]:
     absent = sorted(set(table.loc[table["split"].isin(["val", "test"]), "label"].dropna()) - set(counts.index))
     if absent:
         raise DataError(f"Classes without a training image: {', '.join(absent)}. Add images, merge classes (--map), or leave them out.")
-    return tuple(sorted(counts.index))
+    return labels.in_order(counts.index)
 
 
 def _checked(table: pd.DataFrame, spec: Recipe, allow_leaks: bool) -> tuple[Classifier, dict[str, Any]]:
-    """As ``_made``. All that can be refused before minutes of decoding is: split, groups, classes, names, weights, stages."""
+    """As ``made``. All that can be refused before minutes of decoding is: split, groups, classes, names, weights, stages."""
     table = splits.split(table, spec.split)
-    _heed(proof.prove(table), allow_leaks)
+    heed(proof.prove(table), allow_leaks)
     classes = trained_classes(table)
-    losses.function(spec.loss, torch.ones(len(classes)), classes)
-    balance.indices(_codes(table.loc[table["split"] == "train", "label"], classes), spec.balance, spec.seed, 0)
-    return _made(spec, classes)
+    trained = answers.codes(table.loc[table["split"] == "train", "label"], classes)
+    for within in map(spec.within, spec.stages):
+        losses.function(within.loss, torch.ones(len(classes)), classes)
+        balance.indices(trained, within.balance, spec.seed, 0)
+        augments[within.balance.preset]()
+    model, facts = made(spec, classes)
+    for stage in spec.stages:
+        inputs.worth_keeping(model, stage, spec.within(stage), lambda _: None)
+    return model, facts
 
 
-def _heed(proved: proof.Proof, allow_leaks: bool) -> None:
+def heed(proved: proof.Proof, allow_leaks: bool) -> None:
+    """Raise LeakError for a split that leaks, unless that is allowed."""
     if not proved.ok and not allow_leaks:
         raise LeakError(proved.message())
 
 
-def _made(spec: Recipe, classes: Sequence[str]) -> tuple[Classifier, dict[str, Any]]:
+def made(spec: Recipe, classes: Sequence[str]) -> tuple[Classifier, dict[str, Any]]:
     """The network with its first weights, and what provenance says of it."""
     with torch.random.fork_rng():
         torch.manual_seed(int(stream(spec.seed, "weights").integers(2**63)))
@@ -259,55 +263,7 @@ def _part(ready: Prepared, spec: Recipe, classes: tuple[str, ...], name: str) ->
         return None
     pixels = Pixels(ready.cache, ready.rows[chosen], spec.augment if name == "train" else Augment(), predict.device())
     rows = ready.table[chosen]
-    return Part(pixels, _codes(rows["label"], classes), rows["image"].to_numpy(dtype=np.str_))
-
-
-def _choice(model: Classifier, sets: Sequence[Pixels], spec: Recipe, progress: Progress) -> Choice:
-    """What computes the answers for all these sets; says so where it was measured."""
-    with progress.part("predict"):
-        choice = predict.chosen(model, sets, spec)
-    if choice.agreement is not None:
-        rate = f", {choice.rates[choice.name]:,.0f} images/s" if choice.name in choice.rates else ""
-        progress.say(
-            f"Answers by {choice.name}{rate}: against eager fp32 the same class for {choice.agreement:.1%} of {choice.checked} images, "
-            f"largest difference of a probability {choice.difference:.4f}."
-        )
-    return choice
-
-
-def _add_set(
-    run: Run,
-    name: str,
-    model: Classifier,
-    spec: Recipe,
-    rows: pd.DataFrame,
-    pixels: Pixels,
-    choice: Choice,
-    about: dict[str, Any],
-    progress: Progress,
-) -> None:
-    """Predict some rows, add predictions and figures to the run."""
-    with progress.part("predict") as on_step:
-        answers = predict.probabilities(model, pixels, spec, choice=choice, progress=on_step)
-    predictions = Predictions(
-        images=rows["image"].to_numpy(dtype=np.str_),
-        groups=rows["group"].to_numpy(dtype=np.str_),
-        labels=_codes(rows["label"], model.classes),
-        probabilities=answers,
-        classes=model.classes,
-    )
-    run.save_predictions(name, predictions)
-    with progress.part("evaluate"):
-        figures = summarise(
-            predictions, replicates=spec.evaluate.replicates, level=spec.evaluate.level, seed=spec.seed, majority=about["majority"]
-        )
-    run.metrics = run.metrics | {name: figures}
-    about["evaluated"][name] = {"root": rows.attrs["root"], "when": provenance.now(), "engine": choice.facts()}
-
-
-def _codes(labels: pd.Series, classes: Sequence[str]) -> NDArray[np.int64]:
-    """Index of each label among the classes, -1 where it is missing."""
-    return pd.Categorical(labels, categories=list(classes)).codes.astype(np.int64)
+    return Part(pixels, answers.codes(rows["label"], classes), rows["image"].to_numpy(dtype=np.str_))
 
 
 def _line(epoch: Epoch, total: int) -> str:

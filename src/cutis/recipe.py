@@ -40,6 +40,7 @@ Factor = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0)]
 Options = Annotated[dict[str, Any], AfterValidator(_as_json)]
 Head = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+ClassWeights = str | tuple[float, ...]
 
 
 class Images(Part):
@@ -86,6 +87,19 @@ class Balance(Part):
     once), or a registered function."""
     options: Options = {}
     """Arguments of the function, such as {"count": 3000}."""
+    repeats: Literal["same", "mixed", "transformed"] = "same"
+    """What a row is that is drawn again because its class is brought up: same, mixed (blended with another row of its class), transformed
+    (changed by a preset of its own)."""
+    most: float = Field(0.5, gt=0, le=1)
+    """The largest share of the other row in a mixed one."""
+    preset: str = "synthetic"
+    """The augmentation preset by which transformed rows are changed."""
+
+    @model_validator(mode="after")
+    def _repeating(self) -> "Balance":
+        if self.repeats != "same" and self.name == "none":
+            raise ValueError(f"repeats={self.repeats} is about rows that are drawn again, and balance.name=none draws none: use sampling")
+        return self
 
 
 class Augment(Part):
@@ -136,7 +150,7 @@ class Model(Part):
     """pretrained (CUTIS_WEIGHTS, then the Hugging Face hub), none (from scratch), or a safetensors file."""
     head: Head = ("pool",)
     """Layers between the backbone's last feature map and the class logits, for example ("pool", "dense:128", "relu", "dropout:0.2");
-    the last dense layer, one unit a class, is added."""
+    the last dense layer, one unit a class, is added, unless the head ends with cosine:SCALE."""
     scaling: Literal["backbone", "unit"] = "backbone"
     """Pixel scaling: the backbone's own mean and standard deviation, or 0..1 only."""
     options: Options = {}
@@ -148,8 +162,9 @@ class Loss(Part):
 
     name: str = "cross_entropy"
     """A registered loss: cross_entropy, focal, logit_adjusted, ..."""
-    class_weights: Literal["none", "balanced"] | tuple[float, ...] = "none"
-    """Weight of each class: none, balanced (n / (classes * n_class), as scikit-learn), or given in the order of the classes."""
+    class_weights: ClassWeights = "none"
+    """Weight of each class: none, balanced (n / (classes * n_class), as scikit-learn; balanced:0.5 its square root), effective:0.999
+    (effective number of images), a registered function, or given in the order of the classes."""
     options: Options = {}
     """Arguments of the loss, such as {"label_smoothing": 0.1}."""
 
@@ -185,6 +200,10 @@ class Stage(Part):
     """End the stage with the weights of its best epoch."""
     monitor: Literal["loss", "accuracy", "balanced_accuracy", "auroc"] = "loss"
     """The validation figure that best weights, plateau and patience look at."""
+    class_weights: ClassWeights | None = None
+    """Other class weights in this stage (deferred reweighting: Cao et al. 2019); none: the loss's."""
+    balance: Balance | None = None
+    """Another drawing of the training rows in this stage; none: the recipe's."""
 
 
 class Train(Part):
@@ -206,7 +225,8 @@ class Train(Part):
     """While the backbone is frozen: how many versions of each image pass through it once and are kept, the first as it is; 0: every
     epoch anew, augmented."""
     view_kind: Literal["symmetries", "augmented"] = "symmetries"
-    """What the further versions are: the symmetries of the square, or the recipe's augmentation drawn once for each image and version."""
+    """What the further versions are: the symmetries of the square, or the augmentation (of repeated rows, where balance.repeats is
+    transformed) drawn once for each image and version."""
 
 
 class Predict(Part):
@@ -232,6 +252,8 @@ class Evaluation(Part):
     """Bootstrap replicates, drawn over groups."""
     level: float = Field(0.95, gt=0.5, lt=1)
     """Confidence level of the intervals."""
+    stages: bool = False
+    """Also answer validation and test after each stage but the last."""
 
 
 class Ensemble(Part):
@@ -276,6 +298,16 @@ class Recipe(Part):
     def predict_size(self) -> tuple[int, int]:
         """Height and width at which the network answers."""
         return (self.predict.size, self.predict.size) if self.predict.size else self.images.size
+
+    @property
+    def view_augment(self) -> Augment:
+        """How further versions of a frozen backbone's images are changed: where repeated rows are transformed, these are they."""
+        return augments[self.balance.preset]() if self.balance.repeats == "transformed" else self.augment
+
+    def within(self, stage: Stage) -> "Recipe":
+        """The recipe as it holds in one of its stages, whose class weights and balance take the place of the recipe's."""
+        loss = self.loss if stage.class_weights is None else self.loss.model_copy(update={"class_weights": stage.class_weights})
+        return self.model_copy(update={"loss": loss, "balance": stage.balance or self.balance})
 
     def to_json(self) -> str:
         """The recipe as indented JSON."""

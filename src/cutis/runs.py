@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from cutis.predictions import Predictions
 from cutis.recipe import Recipe, validated
 
 TEXT = ("image", "label", "lesion", "patient", "group", "split", "sex", "site", "skin_tone", "source", "sha256", "reason")
+
+_STAGE_SET = re.compile(r"(?:val|test)-stage-(\d+)")
 
 _locks: set[IO[str]] = set()
 
@@ -138,6 +141,17 @@ class Run:
                 path.unlink(missing_ok=True)
                 if new and not any(self.folder.iterdir()):
                     self.folder.rmdir()  # refused before anything was written
+
+
+def stage_set(part: str, stage: int) -> str:
+    """What the answers for validation or test after a stage, counted from 1, are called: ``test-stage-1``."""
+    return f"{part}-stage-{stage}"
+
+
+def stage_of(name: str) -> int | None:
+    """After which stage the answers of that name were given; None for those of the finished model."""
+    found = _STAGE_SET.fullmatch(name)
+    return int(found[1]) if found else None
 
 
 def _forget_locks() -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 import cutis
-from cutis import Recipe, Run, pipeline
+from cutis import Recipe, Run, answers
 from cutis.data import synthetic
 from cutis.errors import ArtifactError, DataError, LeakError
 from cutis.train.checkpoint import Interrupted
@@ -97,7 +97,7 @@ def test_a_signal_before_training_leaves_nothing_and_one_after_it_only_the_answe
     with pytest.raises(Interrupted):
         cutis.train(drawn, tiny.changed(**{"images.size": 20}), tmp_path / "run", progress=early)
     assert not (tmp_path / "run").exists()
-    monkeypatch.setattr(pipeline, "_add_set", lambda *_: pytest.fail("killed here"))
+    monkeypatch.setattr(answers, "add", lambda *_: pytest.fail("killed here"))
     with pytest.raises(pytest.fail.Exception):
         cutis.train(drawn, tiny, tmp_path / "run")
     monkeypatch.undo()

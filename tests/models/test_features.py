@@ -19,7 +19,7 @@ from cutis.data import augment
 from cutis.data.loaders import Pixels
 from cutis.errors import TrainingError
 from cutis.models import backends, build, feature_store, features
-from cutis.recipe import Augment, Images, Model, Predict, Recipe
+from cutis.recipe import Augment, Images, Model, Predict, Recipe, augments
 
 Make = Callable[..., Pixels]
 SPEC = Recipe(
@@ -221,9 +221,11 @@ def test_the_folder_says_what_it_holds(pictures: Make, tmp_path: Path) -> None:
 def test_features_outweigh_the_images_where_a_map_is_flattened() -> None:
     # 64 channels of 4 x 4 floats for an image of 32 x 32 x 3 bytes
     flat = changed(model__head=("flatten",))
-    assert features.weight(made(flat), (32, 32), 1) == 64 * 4 * 4 * 4 / (32 * 32 * 3)
-    assert features.weight(made(flat), (32, 32), 8) == 8 * 64 * 4 * 4 * 4 / (32 * 32 * 3)
-    assert features.weight(made(), (32, 32), 1) == 64 * 4 / (32 * 32 * 3)
+    assert features.weight(made(flat), 1) == 64 * 4 * 4 * 4 / (32 * 32 * 3)
+    assert features.weight(made(flat), 8) == 8 * 64 * 4 * 4 * 4 / (32 * 32 * 3)
+    assert features.weight(made(), 1) == 64 * 4 / (32 * 32 * 3)
+
+    assert not features.heavy(made(), 64)  # 5.3 times the image, but pooled
 
 
 # Augmented versions
@@ -265,6 +267,19 @@ def test_augmented_versions_share_the_first_and_follow_seed_and_recipe(pictures:
     assert new(augmenting(augment__mixup=0.0, augment__cutmix=1.0)) == 0
     assert new(augmenting(seed=1)) == 5 * 3
     assert new(augmenting(augment__rotation=31)) == 5 * 3
+
+
+def test_where_repeats_are_transformed_the_further_versions_are_theirs(pictures: Make, tmp_path: Path) -> None:
+    balance = {"name": "sampling", "repeats": "transformed", "preset": "strong"}
+    kept = features.extract(made(), pictures(6), augmenting(balance=balance), 4, tmp_path)
+    others = features.extract(made(), pictures(6), changed(train__view_kind="augmented", augment=augments["strong"]()), 4, tmp_path)
+    assert np.array_equal(every(kept), every(others))
+    first, further = kept.apart(augments["strong"]())
+    rows = np.repeat(np.arange(6), 50)
+    drawn = [side.batch(rows, (32, 32), torch.Generator().manual_seed(1)) for side in (first, further)]
+    assert torch.equal(drawn[0], torch.from_numpy(every(kept)[rows, 0]))
+    for row in range(6):
+        assert {tuple(v) for v in drawn[1][rows == row].tolist()} == {tuple(v) for v in every(kept)[row, 1:].tolist()}
 
 
 def test_draws_are_uniform_and_each_picture_has_its_own() -> None:

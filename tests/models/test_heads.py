@@ -159,6 +159,17 @@ def test_attention_multiplies_every_channel_by_one_gate() -> None:
     torch.testing.assert_close(layer(x), x * gate[:, None])
 
 
+def test_cosine_takes_the_place_of_the_last_dense_layer() -> None:
+    fixed, trained = heads.build(("avgpool", "cosine:16"), (3, 2, 2), 4)
+    assert len(fixed) == 1
+    assert [tuple(p.shape) for p in trained.parameters()] == [(4, 3)]
+    weight, x = trained[0].weight, torch.randn(5, 3)
+    for factor in (1.0, 7.0):  # neither the length of the row nor that of the weights counts
+        with torch.no_grad():
+            weight[1] *= factor
+        torch.testing.assert_close(trained(factor * x), 16 * nn.functional.cosine_similarity(x[:, None], weight[None], dim=2))
+
+
 def test_pooling_and_flattening_give_the_values_they_name() -> None:
     x = torch.arange(2 * 3 * 2 * 2.0).view(2, 3, 2, 2)
     assert heads.layers["avgpool"]((3, 2, 2)).module(x).tolist() == [[1.5, 5.5, 9.5], [13.5, 17.5, 21.5]]
@@ -182,6 +193,9 @@ def test_pooling_and_flattening_give_the_values_they_name() -> None:
         (("conv:8:2",), (3, 4, 4), r"'conv' takes an odd kernel"),
         (("avgpool", "avgpool"), (3, 4, 4), r"'avgpool' needs a map.*row of 3"),
         (("dense:8",), (3, 4, 4), r"'dense' needs a row.*avgpool or flatten"),
+        (("cosine:0",), (8,), r"'cosine' takes a scale above 0"),
+        (("cosine:30", "relu"), (8,), r"'relu' stands after the one that gives the class logits"),
+        (("cosine:30",), (3, 4, 4), r"'cosine' needs a row.*avgpool or flatten"),
         (("relu",), (3, 4, 4), r"ends with a map \(3, 4, 4\)"),
         ((), (3, 4, 4), r"ends with a map"),
         (("avgpool",), (197, 64), r"'avgpool' needs a map.*tokens.*pool"),

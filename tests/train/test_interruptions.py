@@ -9,6 +9,7 @@ import pytest
 import torch
 from tiny import FAULTS, RECIPE, Training, figures, fit, result, same
 
+from cutis.errors import ArtifactError
 from cutis.recipe import Recipe
 from cutis.train.checkpoint import Checkpoint
 
@@ -36,6 +37,20 @@ RECIPES = {
             {"epochs": 1, "train": "head", "optimizer": "adam", "lr": 0.01},
             {"epochs": 2, "train": "last:1", "optimizer": "adam", "lr": 0.01, "restore_best": False},
             {"epochs": 4, "optimizer": "adamw", "lr": 0.02, "schedule": "cosine", "warmup": 0.3, "weight_decay": 0.1},
+        ]
+    ),
+    "other weights and other drawings a stage": RECIPE.changed(
+        **{
+            "balance": {"name": "sampling", "repeats": "transformed"},
+            "train.views": 3,
+            "train.view_kind": "augmented",
+            "evaluate.stages": True,
+        }
+    ).changed(
+        stages=[
+            {"epochs": 3, "train": "head", "lr": 0.01},
+            {"epochs": 3, "train": "head", "lr": 0.01, "class_weights": "effective:0.9"},
+            {"epochs": 3, "lr": 0.01, "balance": {"name": "count", "options": {"count": 20}, "repeats": "mixed"}},
         ]
     ),
 }
@@ -99,6 +114,26 @@ def test_fault_t2_killed_during_a_save_the_old_or_the_new_file_loads(tmp_path: P
     again = Training(spec, tmp_path / "run")
     assert again.end() == 0
     assert agree(spec, tmp_path / "run")
+
+
+# weights after stage 1, checkpoint, the same of stage 2
+@pytest.mark.parametrize(("save", "fault"), [*zip((1, 2, 3, 4, 1), FAULTS, strict=True)])
+def test_fault_t2_killed_between_two_stages_the_weights_after_each_are_kept(tmp_path: Path, fault: str, save: int) -> None:
+    spec = RECIPES["other weights and other drawings a stage"].changed(
+        **{"stages.0.epochs": 1, "stages.1.epochs": 1, "stages.2.epochs": 1, "train.views": 2}
+    )
+    list(fit(spec, tmp_path / "whole", checkpoint=Checkpoint(tmp_path / "whole", 3600)))
+    training = Training(spec, tmp_path / "run", every=3600, fault=(fault, save))
+    assert not training.run_for(10_000)
+    assert training.end() == -signal.SIGKILL
+    assert Training(spec, tmp_path / "run", every=3600).end() == 0
+    assert agree(spec, tmp_path / "run")
+    for stage in (1, 2):
+        states = [Checkpoint(tmp_path / name).stage(stage, torch.device("cpu")) for name in ("whole", "run")]
+        assert same(*states)
+    assert not same(*(Checkpoint(tmp_path / "run").stage(stage, torch.device("cpu")) for stage in (1, 2)))
+    with pytest.raises(ArtifactError, match="after stage 3"):
+        Checkpoint(tmp_path / "run").stage(3, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

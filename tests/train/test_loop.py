@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from cutis.data.loaders import Pixels
-from cutis.errors import TrainingError
+from cutis.errors import CutisError, TrainingError
 from cutis.evaluate.metrics import figures as metrics
 from cutis.evaluate.sample import Rows
 from cutis.models import predict
@@ -169,11 +169,12 @@ def test_a_head_trains_alike_on_kept_features_and_on_images(tmp_path: Path, head
 
 def test_features_too_heavy_to_keep_are_computed_anew_and_it_says_so(tmp_path: Path) -> None:
     told: list[str] = []
-    spec = stages({"epochs": 1, "train": "head"}, model__head=["flatten"])  # 8 x 6 x 6 floats of 24 x 24 x 3 bytes: 0.67
-    fit(spec, tmp_path / "light", say=told.append)
-    fit(spec.changed(**{"train.views": 4}), tmp_path / "heavy", say=told.append)
+    one = {"epochs": 1, "train": "head"}
+    fit(stages(one, train__views=8), tmp_path / "light", say=told.append)
+    # 512 x 3 x 3 floats of 24 x 24 x 3 bytes
+    fit(stages(one, model__head=["flatten"], model__options={"channels": [4, 8, 512]}), tmp_path / "heavy", say=told.append)
     assert told[0].startswith("Passing 40 training images")
-    assert told[1] == "Features would weigh 2.7 times the images; they are computed anew each epoch instead of kept"
+    assert told[1] == "Features would weigh 10.7 times the images; they are computed anew each epoch instead of kept"
     assert len(told) == 2
     assert (tmp_path / "light/features").exists()
     assert not (tmp_path / "heavy").exists()
@@ -187,6 +188,55 @@ def test_kept_features_are_told_of_and_used_by_the_next_run(tmp_path: Path) -> N
     once = len(passed)
     fit(spec.changed(**{"stages.0.lr": 0.5}), tmp_path, on_pass=lambda *a: passed.append(a))
     assert len(passed) == once
+
+
+@pytest.mark.parametrize("views", [0, 1])
+@pytest.mark.parametrize(
+    "change",
+    [{"class_weights": "effective:0.9"}, {"class_weights": (1.0, 5.0, 9.0)}, {"balance": {"name": "count", "options": {"count": 20}}}],
+)
+def test_a_stage_of_other_weights_or_another_drawing_is_a_training_of_its_own_that_begins_there(
+    tmp_path: Path, change: dict[str, Any], views: int
+) -> None:
+    """One step an epoch and no dropout, so that order does not matter; the second training has the change in its recipe."""
+    plan = {"epochs": 2, "train": "head", "lr": 0.1, "optimizer": "sgd", "restore_best": False}
+    options = {"train__batch_size": 200, "train__views": views, "loss__name": "logit_adjusted", "model__options": {"channels": [6, 8]}}
+    both, _ = fit(stages(plan, plan | change, **options, **PLAIN), tmp_path, train=uneven())
+    first, _ = fit(stages(plan, **options, **PLAIN), tmp_path, train=uneven())
+    assert not same(first.state_dict(), both.state_dict())
+    as_recipe = {"balance": change["balance"]} if "balance" in change else {"loss__class_weights": change["class_weights"]}
+    second, _ = fit(stages(plan, **options, **as_recipe, **PLAIN), tmp_path, train=uneven(), model=first)
+    for name, value in second.state_dict().items():
+        torch.testing.assert_close(both.state_dict()[name], value, rtol=1e-5, atol=1e-6)
+
+
+def uneven() -> Part:
+    """Classes of 30, 8 and 2."""
+    whole = part("train", 90, RECIPE)
+    rows = np.concatenate([np.flatnonzero(whole.labels == c)[:n] for c, n in enumerate((30, 8, 2))])
+    return Part(Pixels(whole.pixels.cache, rows, whole.pixels.spec, whole.pixels.device), whole.labels[rows], whole.images[rows])
+
+
+@pytest.mark.parametrize("views", [0, 3])
+@pytest.mark.parametrize("repeats", ["mixed", "transformed"])
+def test_repeats_that_are_changed_train_otherwise_and_on_features_that_are_kept_as_on_images(
+    tmp_path: Path, repeats: str, views: int
+) -> None:
+    def trained(repeats: str) -> dict[str, torch.Tensor]:
+        balance = {"name": "count", "options": {"count": 30}, "repeats": repeats}
+        spec = stages({"epochs": 2, "train": "head"}, balance=balance, train__views=views, train__view_kind="augmented", **PLAIN)
+        return fit(spec, tmp_path, train=uneven())[0].state_dict()
+
+    changed_, plain = trained(repeats), trained("same")
+    assert not same(changed_, plain)
+    assert same(changed_, trained(repeats))
+
+
+def test_transformed_repeats_on_kept_features_need_further_versions(tmp_path: Path) -> None:
+    balance = {"name": "sampling", "repeats": "transformed"}
+    for options in ({}, {"train__views": 4}, {"train__view_kind": "augmented"}):
+        with pytest.raises(CutisError, match=r"Set train.view_kind=augmented and train.views=4"):
+            fit(stages({"epochs": 1, "train": "head"}, balance=balance, **options), tmp_path)
 
 
 def test_the_moving_average_is_what_is_kept(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_what_does_not_fit_is_named(fields: dict[str, Any], named: str) -> None:
 
 def weighted(given: str) -> Loss:
     """A loss with a class weighting named as a recipe names it."""
-    return Loss().model_copy(update={"class_weights": given})
+    return Loss(class_weights=given)
 
 
 def test_effective_number_by_hand() -> None:
@@ -192,6 +192,8 @@ def test_a_class_without_images_weighs_nothing_and_leaves_the_others_as_they_are
         ("balanced:2", "from 0 .none. to 1"),
         ("effective:much", "'effective:much' cannot be read.*effective:0.9"),
         ("efective", "Did you mean 'effective'"),
+        ("rarity", "Unknown class weighting 'rarity'.*balanced, effective, none"),
+        ("none:2", "'none:2' does not fit"),
     ],
 )
 def test_class_weights_that_do_not_fit_are_named(given: str, named: str) -> None:
@@ -327,6 +329,14 @@ def test_an_order_by_name_is_that_order(name: str) -> None:
     assert named(logits, hard(labels)).item() == numbered(logits, hard(labels)).item()
     grades = losses.function(Loss(name=name, options={"order": [2, 0, 1]}), COUNTS, ("0", "1", "2"))  # grades named by numbers
     assert grades(logits, hard(labels)).item() == losses.losses[name](logits, hard(labels), COUNTS, order=[2, 0, 1]).mean().item()
+
+
+@pytest.mark.parametrize("name", ["cumulative", "label_distribution"])
+def test_without_an_order_it_is_the_one_that_names_of_grades_say(name: str) -> None:
+    logits, labels, _ = batch()
+    said = losses.function(Loss(name=name), COUNTS, ("mild", "almost clear", "severe"))
+    given = losses.function(Loss(name=name, options={"order": [1, 0, 2]}), COUNTS)
+    assert said(logits, hard(labels)).item() == given(logits, hard(labels)).item()
 
 
 @pytest.mark.parametrize("name", ["cumulative", "label_distribution"])

@@ -73,20 +73,25 @@ def count(labels: Indices, seed: int, epoch: int, count: int = 0) -> Indices:
     return np.sort(np.concatenate(rows))
 
 
+def repeated(labels: Indices, rows: Indices) -> NDArray[np.bool_]:
+    """Which of an epoch's ``rows``, in the order given, were drawn before in a class that is drawn more often than it has rows."""
+    own = labels[rows]
+    again = np.ones(len(rows), bool)
+    again[np.unique(rows, return_index=True)[1]] = False
+    return again & (np.bincount(own)[own] > np.bincount(labels)[own])
+
+
 def partners(labels: Indices, rows: Indices, most: float, seed: int, epoch: int) -> tuple[Indices, NDArray[np.float32]]:
     """For each of an epoch's ``rows``, in the order given, the row it is blended with and that row's share (0: it stays as it is).
 
-    Where a class is drawn more often than it has rows, each repeated row is blended with another of its class, by a share uniform in
-    0..``most``: x + u (x' - x), which keeps the label. SMOTE (Chawla et al. 2002) with ``most`` 1 and the whole class for neighbours, so
-    that it serves pictures as well as features. A class of one row has no partner but itself.
+    Each ``repeated`` row is blended with another of its class, by a share uniform in 0..``most``: x + u (x' - x), which keeps the label.
+    SMOTE (Chawla et al. 2002) with ``most`` 1 and the whole class for neighbours, so that it serves pictures as well as features. A class
+    of one row has no partner but itself.
     """
-    rng, sizes, own = stream(seed, "partners", epoch), np.bincount(labels), labels[rows]
-    repeated = np.ones(len(rows), bool)
-    repeated[np.unique(rows, return_index=True)[1]] = False
-    repeated &= np.bincount(own, minlength=len(sizes))[own] > sizes[own]
+    rng, sizes, own, again = stream(seed, "partners", epoch), np.bincount(labels), labels[rows], repeated(labels, rows)
     members = np.argsort(labels, kind="stable")  # the rows class by class; `place` says where each is, `first` where its class begins
     place, first = np.argsort(members), (np.cumsum(sizes) - sizes)[own]
     step = rng.integers(1, np.maximum(sizes[own], 2))
     others = members[first + (place[rows] - first + step) % sizes[own]]
     shares = rng.uniform(0, most, len(rows)).astype(np.float32)
-    return np.where(repeated, others, rows), np.where(repeated, shares, np.float32(0))
+    return np.where(again, others, rows), np.where(again, shares, np.float32(0))

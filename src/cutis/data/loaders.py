@@ -28,6 +28,9 @@ class Source(Protocol):
     def batch(self, rows: NDArray[np.int64], size: tuple[int, int], generator: torch.Generator | None) -> Tensor:
         """Inputs of these rows on the device; with a generator they are varied, without they are as predicted on."""
 
+    def apart(self, changes: recipe.Augment) -> tuple["Source", "Source"]:
+        """The same rows as they are when first drawn, and as they are when drawn again and to be changed."""
+
 
 class Pixels:
     """Some rows of a table whose images a cache holds; ``table_rows`` are their positions in the table."""
@@ -56,6 +59,10 @@ class Pixels:
         if generator is None:
             return augment.resized(images, size)
         return augment.augmented(images, self.spec, size, generator)
+
+    def apart(self, changes: recipe.Augment) -> tuple["Pixels", "Pixels"]:
+        """These, and the same with other changes."""
+        return self, Pixels(self.cache, self.table_rows, changes, self.device)
 
 
 def ahead(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:

@@ -20,7 +20,8 @@ FORMAT = "cutis-model-1"
 class Classifier(nn.Module):
     """Images (B x 3 x H x W, float, 0..1) to logits (B x C).
 
-    ``features`` is everything whose output stays the same while the backbone is frozen; ``head`` is what trains on it.
+    ``features`` is everything whose output stays the same while the backbone is frozen; ``head`` is what trains on it. At images of
+    ``size`` (height, width) an image's features have ``feature_shape``: (F,) or (C, h, w).
     """
 
     def __init__(self, backbone: nn.Module, spec: recipes.Model, size: tuple[int, int], classes: Sequence[str]) -> None:
@@ -39,6 +40,7 @@ class Classifier(nn.Module):
         if self.channels_last_map and not self.own_pooling:
             shape = (shape[-1], *shape[:-1])
         self.neck, self.head = heads.build(words, shape, len(self.classes))
+        self.size, self.feature_shape = size, tuple(self.neck(torch.empty(1, *shape, device="meta")).shape[1:])
         cfg = getattr(backbone, "pretrained_cfg", {})
         own = spec.scaling == "backbone"
         self.register_buffer("mean", torch.tensor(cfg["mean"] if own else (0.0,) * 3).view(1, 3, 1, 1), persistent=False)
@@ -46,6 +48,7 @@ class Classifier(nn.Module):
 
     mean: Tensor
     std: Tensor
+    feature_shape: tuple[int, ...]
 
     def maps(self, images: Tensor) -> Tensor:
         """B x 3 x H x W in 0..1 to the backbone's last map, B x C x h x w; a transformer's tokens, B x N x C, stay as they are."""

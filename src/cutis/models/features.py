@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,12 +21,12 @@ from cutis.data.loaders import Pixels, fed
 from cutis.errors import TrainingError
 from cutis.files import write_json
 from cutis.models import backends
-from cutis.models.backbones import ghost
 from cutis.models.build import Classifier
 from cutis.models.feature_store import FeatureStore, Names, names
 
 FORMAT = "features-2"
 HEAVY = 2.0  # features that weigh more than this many times the image they are of are not kept: the run streams
+POOLED = 4096  # values; what pooling leaves is fewer in any backbone, and is kept however small the image
 SAMPLE = 64  # images on which a backend is chosen
 
 Progress = Callable[[int, int], None]
@@ -55,10 +56,19 @@ class Features:
         drawn = torch.randint(versions, (len(rows),), generator=generator).numpy() if generator is not None and versions > 1 else 0
         return torch.from_numpy(self.take(rows, drawn)).to(self.device)
 
+    def apart(self, changes: recipe.Augment) -> tuple["Features", "Features"]:
+        """The images as they are, and their further versions, which are those ``changes`` already."""
+        return Features(self.stored, self.index[:, :1], self.device), Features(self.stored, self.index[:, 1:], self.device)
 
-def weight(model: Classifier, size: tuple[int, int], views: int) -> float:
+
+def weight(model: Classifier, views: int) -> float:
     """How many times an image (uint8) the features of all its versions (float32) weigh."""
-    return views * 4 * int(np.prod(_shape(model, size))) / (size[0] * size[1] * 3)
+    return views * 4 * math.prod(model.feature_shape) / (3 * math.prod(model.size))
+
+
+def heavy(model: Classifier, views: int) -> bool:
+    """Whether the features are maps, or maps in a row, that weigh too much to be kept."""
+    return math.prod(model.feature_shape) > POOLED and weight(model, views) > HEAVY
 
 
 def extract(
@@ -83,7 +93,7 @@ def extract(
         model, "features", spec, job.sample(), work=work or len(pixels) * len(job.versions), device=pixels.device, dtype=job.dtype
     )
     about = described(model, spec, choice.backend, choice.precision)
-    store = FeatureStore(folder / key(about), _shape(model, spec.predict_size))
+    store = FeatureStore(folder / key(about), model.feature_shape)
     wanted = names(pixels.cache.sha256[pixels.table_rows], [version.name for version in job.versions])
     rows = store.find(wanted)
     if (rows < 0).any():
@@ -116,7 +126,7 @@ def versions(spec: recipe.Recipe, views: int) -> list[Version]:
     """
     if spec.train.view_kind == "symmetries":
         return [Version(f"symmetry {k}", k) for k in augment.symmetries(*spec.predict_size, 8)[:views]]
-    how = spec.augment.model_dump_json(exclude={"mixup", "cutmix"})
+    how = spec.view_augment.model_dump_json(exclude={"mixup", "cutmix"})
     return [Version("symmetry 0", 0), *(Version(f"augmented {k} seed {spec.seed} {how}", None) for k in range(1, views))]
 
 
@@ -201,9 +211,4 @@ class _Pass:
             return augment.symmetry(self.pixels.batch(rows, self.spec.predict_size, None), version.symmetry).contiguous()
         images = self.pixels.cache.sha256[self.pixels.table_rows[rows]]
         draws = augment.draws(f"{image} {version.name}" for image in images)
-        return augment.changed(self.pixels.raw(rows).float().div_(255), self.spec.augment, self.spec.predict_size, draws)
-
-
-def _shape(model: Classifier, size: tuple[int, int]) -> tuple[int, ...]:
-    """Shape of one image's features."""
-    return tuple(ghost(model).features(torch.empty(1, 3, *size, device="meta")).shape[1:])
+        return augment.changed(self.pixels.raw(rows).float().div_(255), self.spec.view_augment, self.spec.predict_size, draws)

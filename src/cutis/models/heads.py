@@ -3,9 +3,11 @@
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from cutis.errors import CutisError
 from cutis.registry import Registry
@@ -17,12 +19,13 @@ Shape = tuple[int, ...]  # without the batch: (channels, height, width), (featur
 class Layer:
     """A layer and the shape that leaves it.
 
-    ``fixed``: no parameters and no randomness, so that its output can be kept
-    with a frozen backbone's."""
+    ``fixed``: no parameters and no randomness, so that its output can be kept with a frozen backbone's. ``final``: from the number of
+    classes to what takes the last dense layer's place; it then is the layer, and the head ends with it."""
 
     module: nn.Module
     out: Shape
     fixed: bool = False
+    final: Callable[[int], nn.Module] | None = None
 
 
 layers: Registry[Callable[..., Layer]] = Registry("head layer", "cutis.models.heads")
@@ -93,6 +96,27 @@ def attention(shape: Shape, channels: int = 64) -> Layer:
     return Layer(SpatialAttention(_map(shape, "attention")[0], channels), shape)
 
 
+@layers.register("cosine")
+def cosine(shape: Shape, scale: float = 30.0) -> Layer:
+    """In place of the last dense layer: logits are ``scale`` times the cosine of the angle between the row and each class's weights."""
+    if not scale > 0:
+        raise CutisError(f"The head layer 'cosine' takes a scale above 0, often 10 to 64, not {scale}.")
+    return Layer(nn.Identity(), shape, final=partial(Cosine, _row(shape, "cosine"), scale=scale))
+
+
+class Cosine(nn.Module):
+    """s cos(w_c, x) for each class c, as the margins of LDAM are published for (Cao et al. 2019; there s = 30)."""
+
+    def __init__(self, units: int, classes: int, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.weight = nn.Parameter(F.normalize(torch.randn(classes, units), dim=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B x F to B x C."""
+        return self.scale * F.linear(F.normalize(x, dim=1), F.normalize(self.weight, dim=1))
+
+
 class GlobalAverage(nn.Module):
     """Mean over height and width: B x C x H x W to B x C."""
 
@@ -117,18 +141,24 @@ class SpatialAttention(nn.Module):
 def build(words: Sequence[str], shape: Shape, classes: int) -> tuple[nn.Sequential, nn.Sequential]:
     """The layers for a feature of this shape, as (fixed, trained).
 
-    ``fixed`` holds the leading layers without parameters or randomness; ``trained`` the rest and the last dense layer with one
-    logit a class. Raises CutisError naming the word that cannot be used.
+    ``fixed`` holds the leading layers without parameters or randomness; ``trained`` the rest and the last layer with one logit a class,
+    dense where no word says otherwise. Raises CutisError naming the word that cannot be used.
     """
     fixed: list[nn.Module] = []
     trained: list[nn.Module] = []
+    final: Callable[[int], nn.Module] | None = None
     for word in words:
+        if final:
+            raise CutisError(
+                f"The head layer {word!r} stands after the one that gives the class logits; put that at the end: {list(words)}."
+            )
         layer = _layer(word, shape)
-        (fixed if layer.fixed and not trained else trained).append(layer.module)
-        shape = layer.out
+        final, shape = layer.final, layer.out
+        if not final:
+            (fixed if layer.fixed and not trained else trained).append(layer.module)
     if len(shape) != 1:
         raise CutisError(f"The head {list(words)} ends with {_named(shape)}; put {_remedy(shape)} before the end.")
-    return nn.Sequential(*fixed), nn.Sequential(*trained, nn.Linear(shape[0], classes))
+    return nn.Sequential(*fixed), nn.Sequential(*trained, (final or partial(nn.Linear, shape[0]))(classes))
 
 
 def _layer(word: str, shape: Shape) -> Layer:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cutis.errors import ArtifactError, TrainingError
@@ -32,7 +32,7 @@ class Interrupted(Exception):  # noqa: N818  (not a fault: training ended in goo
 class Checkpoint:
     """One file, ``checkpoint/state.safetensors``: tensors named ``PART.NAME``, and the progress as JSON in its metadata.
 
-    One file, so that both change together.
+    One file, so that both change together. Beside it, where they are answered with later, the weights at the end of each stage.
     """
 
     def __init__(self, folder: Path, every: float | None = None) -> None:
@@ -47,13 +47,16 @@ class Checkpoint:
 
     def save(self, parts: Parts, progress: dict[str, Any]) -> None:
         """Write aside, flush, rename. Raises TrainingError where the disk is full; the last good file stays."""
-        tensors = {f"{part}.{name}": v.detach().cpu().contiguous() for part, values in parts.items() for name, v in values.items()}
-        try:
-            with replacing(self.path) as aside:
-                save_file(tensors, aside, metadata={"progress": json.dumps(progress)})
-        except (OSError, SafetensorError) as error:
-            raise TrainingError(f"The checkpoint cannot be written to {self.path} ({error}). Make room and go on with --resume.") from error
+        tensors = {f"{part}.{name}": _plain(v) for part, values in parts.items() for name, v in values.items()}
+        self._write(self.path, tensors, {"progress": json.dumps(progress)})
         self._last = time.monotonic()
+
+    def _write(self, path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+        try:
+            with replacing(path) as aside:
+                save_file(tensors, aside, metadata=metadata)
+        except (OSError, SafetensorError) as error:
+            raise TrainingError(f"The checkpoint cannot be written to {path} ({error}). Make room and go on with --resume.") from error
 
     def load(self, device: torch.device) -> tuple[Parts, dict[str, Any]] | None:
         """What was saved last, parts that were empty left out; None where nothing was. Raises ArtifactError for a damaged file."""
@@ -72,10 +75,29 @@ class Checkpoint:
         except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             raise ArtifactError(f"The checkpoint {self.path} is damaged ({error}). Delete that folder and train anew.") from error
 
+    def keep_stage(self, stage: int, state: dict[str, Tensor]) -> None:
+        """Keep a network's ``state`` at the end of a stage, counted from 1, until training is finished. Raises as ``save`` does."""
+        self._write(self._stage(stage), {name: _plain(v) for name, v in state.items()}, {})
+
+    def stage(self, stage: int, device: torch.device) -> dict[str, Tensor]:
+        """What ``keep_stage`` kept. Raises ArtifactError where it is gone or damaged."""
+        path = self._stage(stage)
+        try:
+            return load_file(path, device=str(device))
+        except (SafetensorError, OSError) as error:
+            raise ArtifactError(f"The weights after stage {stage}, {path}, cannot be read ({error}). Train anew.") from error
+
+    def _stage(self, stage: int) -> Path:
+        return self.path.parent / f"stage-{stage}.safetensors"
+
     def remove(self) -> None:
         """Forget it: training is finished."""
         if self.path.parent.is_dir():
             shutil.rmtree(self.path.parent)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous()
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cutis import recipe
-from cutis.data import augment, balance, loaders
+from cutis.data import augment, balance, copies, loaders
 from cutis.randomness import stream
 from cutis.train.inputs import Inputs
 from cutis.train.state import Part
@@ -48,18 +48,22 @@ def drawn(
     """
     device = part.pixels.device
     seeds = stream(spec.seed, "steps", epoch).integers(2**63, size=(len(steps), 2)).tolist()
-    labels = torch.from_numpy(part.labels)
+    rows = np.concatenate(steps)
+    classes = torch.from_numpy(part.labels[rows])
+    batch = copies.inputs(inputs.train, part.labels, rows, spec, epoch)
+    ends = np.cumsum([len(step) for step in steps]).tolist()
+    stretches = [slice(end - len(step), end) for step, end in zip(steps, ends, strict=True)]
 
-    def draw(rows: Rows, seed: int, dropout: int) -> Drawn:
+    def draw(at: slice, seed: int, dropout: int) -> Drawn:
         generator = torch.Generator().manual_seed(seed)
-        x = inputs.train.batch(rows, size, generator)
-        targets = one_hot[labels[torch.from_numpy(rows)].to(device)]
+        x = batch(at, size, generator)
+        targets = one_hot[classes[at].to(device)]
         if not inputs.kept:
             x, targets = augment.mixed(x, targets, spec.augment, generator)
             x = x.contiguous(memory_format=torch.channels_last)
         return Drawn(x, targets, dropout)
 
-    made: Generator[Drawn, None, None] = (draw(rows, *pair) for rows, pair in zip(steps[first:], seeds[first:], strict=True))
+    made: Generator[Drawn, None, None] = (draw(at, *pair) for at, pair in zip(stretches[first:], seeds[first:], strict=True))
     if not inputs.kept:  # features are gathered faster than a thread hands them over
         made = loaders.fed(made, device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), closing(made):

@@ -8,6 +8,7 @@ from torch import nn
 
 from cutis import recipe
 from cutis.data.loaders import Source
+from cutis.errors import CutisError
 from cutis.models import features
 from cutis.models.build import Classifier
 from cutis.models.precision import resolved
@@ -42,10 +43,19 @@ def kept(
 
 
 def worth_keeping(model: Classifier, stage: recipe.Stage, spec: recipe.Recipe, say: Callable[[str], None]) -> bool:
-    """Whether the stage trains on kept features: the backbone is frozen, and they do not outweigh the images by far."""
+    """Whether the stage trains on kept features: the backbone is frozen, and they do not outweigh the images by far.
+
+    Raises CutisError where repeated rows are to be transformed, and no transformed versions are kept.
+    """
     if stage.train != "head" or spec.train.views == 0:
         return False
-    times = features.weight(model, spec.predict_size, spec.train.views)
-    if times > features.HEAVY:
+    if features.heavy(model, spec.train.views):
+        times = features.weight(model, spec.train.views)
         say(f"Features would weigh {times:.1f} times the images; they are computed anew each epoch instead of kept")
-    return times <= features.HEAVY
+        return False
+    if spec.balance.repeats == "transformed" and (spec.train.views < 2 or spec.train.view_kind != "augmented"):
+        raise CutisError(
+            "balance.repeats=transformed takes its repeats from the further versions of each image that are kept while the backbone is "
+            "frozen, and none are. Set train.view_kind=augmented and train.views=4 (or train.views=0: every epoch anew)."
+        )
+    return True

@@ -11,6 +11,7 @@ from typing import NoReturn
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cutis import recipe
 from cutis.data import balance, loaders
@@ -75,10 +76,7 @@ class _Training:
         self.device = self.train.pixels.device
         self.progress = Progress()
         build.placed(self.model, self.device)
-        drawn = balance.indices(self.train.labels, self.spec.balance, self.spec.seed, 0)
-        counts = np.bincount(self.train.labels[drawn], minlength=len(self.model.classes))
-        counted = torch.tensor(counts, dtype=torch.float32, device=self.device)
-        self.loss = losses.function(self.spec.loss, counted, self.model.classes)
+        self.recipe = self.spec  # of the whole run; `spec` is how it holds in the stage at hand
         self.one_hot = torch.eye(len(self.model.classes), device=self.device)
 
     def run(self) -> Iterator[Epoch]:
@@ -99,7 +97,8 @@ class _Training:
     def _enter(self, saved: Parts) -> None:
         """Free the stage's parameters, make its inputs and optimiser; in the middle of a stage, as the checkpoint has them."""
         at = self.progress
-        self.stage = self.spec.stages[at.stage]
+        self.stage = self.recipe.stages[at.stage]
+        self.spec = self.recipe.within(self.stage)
         self.parameters = build.trainable(self.model, self.stage.train)
         if inputs.worth_keeping(self.model, self.stage, self.spec, self.say):
             self.say(f"Passing {len(self.train.labels):,} training images through the frozen backbone once")
@@ -116,7 +115,7 @@ class _Training:
             self.module,
             self.parameters,
             self.optimizer,
-            self.loss,
+            self._loss(),
             precision=at.precision,
             compiled=at.compiled,
             batch=self.spec.train.batch_size,
@@ -124,6 +123,12 @@ class _Training:
         )
         self.average = Average(self.module, self.spec.train.ema, saved.get("average", {}), self.progress.updates)
         self.best = saved.get("best", {})
+
+    def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The stage's loss, of the classes as often as the stage draws them."""
+        drawn = balance.indices(self.train.labels, self.spec.balance, self.spec.seed, self.progress.epochs - self.progress.epoch)
+        counts = np.bincount(self.train.labels[drawn], minlength=len(self.model.classes))
+        return losses.function(self.spec.loss, torch.tensor(counts, dtype=torch.float32, device=self.device), self.model.classes)
 
     def _settled(self) -> tuple[str, bool]:
         """Number format of the stage, and whether it is compiled."""
@@ -141,6 +146,8 @@ class _Training:
         """End a stage with its best weights."""
         self.module.load_state_dict(self.best or self.average.state())
         done = self.progress
+        if self.checkpoint and self.recipe.evaluate.stages and done.stage + 1 < len(self.recipe.stages):
+            self.checkpoint.keep_stage(done.stage + 1, self.model.state_dict())  # before the checkpoint is that of the next stage
         self.progress = Progress(stage=done.stage + 1, epochs=done.epochs, history=done.history)
         if self.checkpoint:
             self._save(within_stage=False)

@@ -1,5 +1,6 @@
 """Losses: each a function of logits and target distributions that returns one value an image; and the weights of classes."""
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cutis import recipe
+from cutis.data.labels import by_grade
 from cutis.errors import CutisError
 from cutis.registry import Registry
 
@@ -29,8 +31,9 @@ def function(spec: recipe.Loss, counts: Tensor, classes: Sequence[str] = ()) -> 
     """
     loss = losses[spec.name]
     weights = class_weights(spec, counts)
+    unweighted = bool((weights[counts > 0] == 1).all())
     try:
-        options = _with_order(spec.options, classes)
+        options = _with_order(loss, spec.options, classes)
         loss(
             torch.zeros(1, len(counts), device=counts.device),
             F.one_hot(torch.zeros(1, dtype=torch.long), len(counts)).to(counts),
@@ -42,7 +45,7 @@ def function(spec: recipe.Loss, counts: Tensor, classes: Sequence[str] = ()) -> 
 
     def mean(logits: Tensor, targets: Tensor) -> Tensor:
         each = loss(logits, targets, counts, **options)
-        if weights is None:
+        if unweighted:
             return each.mean()
         weight = targets @ weights
         return (weight * each).sum() / weight.sum()
@@ -50,11 +53,11 @@ def function(spec: recipe.Loss, counts: Tensor, classes: Sequence[str] = ()) -> 
     return mean
 
 
-def _with_order(options: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:
-    """The options, the class names of ``order`` turned into numbers of classes."""
-    if not classes or "order" not in options:
+def _with_order(loss: Callable[..., Tensor], options: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+    """The options, the class names of ``order`` turned into numbers of classes; without it, grades in the order that their names say."""
+    if not classes or "order" not in inspect.signature(loss).parameters:
         return options
-    order = [str(name) for name in options["order"]]  # grades named by numbers are read from JSON as numbers
+    order = [str(name) for name in options.get("order", by_grade(classes))]  # grades named by numbers are read from JSON as numbers
     if sorted(order) != sorted(classes):
         raise CutisError(
             f"loss.options.order={order} does not fit: name each class once, lowest grade first. Classes: {', '.join(classes)}."
@@ -62,11 +65,9 @@ def _with_order(options: dict[str, Any], classes: Sequence[str]) -> dict[str, An
     return {**options, "order": [list(classes).index(name) for name in order]}
 
 
-def class_weights(spec: recipe.Loss, counts: Tensor) -> Tensor | None:
+def class_weights(spec: recipe.Loss, counts: Tensor) -> Tensor:
     """Weight of each class: those given, or those of a registered weighting ("effective:0.999"); a class without images then gets 0."""
     given = spec.class_weights
-    if given == "none":
-        return None
     if not isinstance(given, str):
         if len(given) != len(counts) or min(given) <= 0:
             raise CutisError(f"loss.class_weights={list(given)} do not fit: give {len(counts)} positive numbers, one a class.")
@@ -77,8 +78,17 @@ def class_weights(spec: recipe.Loss, counts: Tensor) -> Tensor | None:
         options = [float(number)] if number else []
     except ValueError as error:
         raise CutisError(f"loss.class_weights={given!r} cannot be read: after the colon comes a number, as in {name}:0.9.") from error
-    weights[present] = weighting(counts[present], *options)
+    try:
+        weights[present] = weighting(counts[present], *options)
+    except TypeError as error:
+        raise CutisError(f"loss.class_weights={given!r} does not fit: {error}") from error
     return weights
+
+
+@weightings.register("none")
+def none(counts: Tensor) -> Tensor:
+    """1 for each class."""
+    return torch.ones_like(counts)
 
 
 @weightings.register("balanced")

@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from cutis.recipe import Augment, Recipe, Stage
+from cutis.recipe import Augment, Balance, Recipe, Stage
 from cutis.report import blocks, words
 from cutis.report.context import Context, Part, parts
 
@@ -85,7 +85,7 @@ def in_words(context: Context) -> list[tuple[str, ...]]:
     return [
         ("images", f"{size}, {FIT[r.images.fit]}", "images"),
         ("split", told.get("split", {}).get("how", ""), "split"),
-        ("balancing", "none" if r.balance.name == "none" else f"{r.balance.name}{_options(r.balance.options)}", "balance"),
+        ("balancing", _balance(r.balance), "balance"),
         ("augmentation", ", ".join(_augmentations(r.augment)) or "none", "augment"),
         ("network", f"{r.model.backbone}, {weights}; head: {', '.join(r.model.head) or 'none'}{parameters}", "model"),
         (
@@ -123,7 +123,8 @@ def _as_json(recipe: Recipe) -> str:
     """The recipe; of an ensemble what applies to it."""
     if recipe.ensemble is None:
         return recipe.to_json()
-    return recipe.model_dump_json(indent=2, include={"name", "description", "assumptions", "seed", "evaluate", "ensemble"})
+    whole = dict.fromkeys(("name", "description", "assumptions", "seed", "ensemble"), True)
+    return recipe.model_dump_json(indent=2, include={**whole, "evaluate": {"replicates", "level"}})
 
 
 def _stage(s: Stage) -> str:
@@ -133,7 +134,15 @@ def _stage(s: Stage) -> str:
     best = f"; weights of the best {s.monitor.replace('_', ' ')} kept" if s.restore_best else ""
     stop = f"; stops after {words.count(s.patience, 'epoch')} without gain" if s.patience else ""
     decay = f", weight decay {s.weight_decay:g}" if s.weight_decay else ""
-    return f"{what}, up to {words.count(s.epochs, 'epoch')}, {s.optimizer} at {s.lr:g}{decay}, {s.schedule} schedule{best}{stop}"
+    weights = f"; class weights {s.class_weights}" if s.class_weights else ""
+    drawn = f"; balancing {_balance(s.balance)}" if s.balance else ""
+    how = f"{s.optimizer} at {s.lr:g}{decay}, {s.schedule} schedule"
+    return f"{what}, up to {words.count(s.epochs, 'epoch')}, {how}{best}{stop}{weights}{drawn}"
+
+
+def _balance(b: Balance) -> str:
+    again = {"same": "", "mixed": f", repeats mixed up to {b.most:g}", "transformed": f", repeats transformed ({b.preset})"}
+    return f"{b.name}{_options(b.options)}{again[b.repeats]}"
 
 
 def _augmentations(augment: Augment) -> list[str]:

@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from cutis.report import blocks, figures, words
 from cutis.report.context import Context, Part, costly, parts
+from cutis.runs import stage_of
 
 FIRST = ("accuracy", "balanced_accuracy", "auroc_macro", "auprc_macro", "f1_macro", "precision_macro", "specificity_macro")
 NO_FIGURES = {"per_class", "baseline", "interval", "spread", "members"}
@@ -44,7 +45,7 @@ def per_class(context: Context) -> Part | None:
 @parts.register("80 sets")
 def other_sets(context: Context) -> Part | None:
     """The same tables for every other evaluated set, folded."""
-    others = {name: s for name, s in context.metrics.items() if name != context.main}
+    others = {name: s for name, s in context.metrics.items() if name != context.main and not stage_of(name)}
     if not others:
         return None
     folds = []
