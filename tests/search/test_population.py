@@ -53,11 +53,17 @@ def weights(one: Population, member: int) -> list[torch.Tensor]:
     return [p.detach() for p in one.head(member).parameters()]
 
 
+def weighted(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """Mean of PyTorch's smoothed cross-entropy over images that weigh what their classes do."""
+    each = nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
+    return (weights[labels] * each).sum() / weights[labels].sum()
+
+
 def alone(head: nn.Sequential, member: Member, data: Data, epochs: int, batch_size: int, optimizer: str, schedule: str) -> Iterator[float]:
     """A plain training loop with autograd and torch.optim; the validation loss of each epoch."""
     x, y, val_x, val_y = map(torch.from_numpy, data)
     balanced = torch.tensor(compute_class_weight("balanced", classes=np.unique(data[1]), y=data[1]), dtype=torch.float32)
-    loss = nn.CrossEntropyLoss(balanced**member.class_weighting, label_smoothing=member.label_smoothing)
+    weights = balanced**member.class_weighting
     groups = [
         {"params": [p for p in head.parameters() if p.ndim == 2], "weight_decay": member.weight_decay},
         {"params": [p for p in head.parameters() if p.ndim == 1], "weight_decay": 0.0},
@@ -69,7 +75,7 @@ def alone(head: nn.Sequential, member: Member, data: Data, epochs: int, batch_si
         head.train()
         for rows in torch.from_numpy(stream(SEED, "order", epoch).permutation(len(x))).split(batch_size):
             adam.zero_grad()
-            loss(head(x[rows]), y[rows]).backward()
+            weighted(head(x[rows]), y[rows], weights, member.label_smoothing).backward()
             adam.step()
             if rates:
                 rates.step()
@@ -219,7 +225,7 @@ def test_the_written_out_gradient_is_that_of_autograd(classes: int, batch: int, 
     logits = (torch.randn(1, classes, batch, generator=generator) * 3).requires_grad_()
     labels = torch.randint(classes, (batch,), generator=generator)
     head = Head(Member((1,), class_weighting=weighting, label_smoothing=smoothing), [], balanced)
-    nn.CrossEntropyLoss(balanced**weighting, label_smoothing=smoothing)(logits[0].T, labels).backward()
+    weighted(logits[0].T, labels, balanced**weighting, smoothing).backward()
     assert logits.grad is not None
     torch.testing.assert_close(slope(logits.detach(), labels, head.targets[None], head.weights[None]), logits.grad, rtol=1e-4, atol=1e-6)
 

@@ -19,6 +19,7 @@ NAMES = {
     "split": "Splitting",
     "proof": "Checking the split",
     "features": "Frozen backbone",
+    "search": "Searching",
     "train": "Training",
     "predict": "Predicting",
     "evaluate": "Measuring",

@@ -70,7 +70,7 @@ def train(
     begin(Run(out), resume)
     table, how = read(data, request["map"], request["split"], allow_outside, ui)
     table.attrs["request"] = request | {
-        "data": [_absolute(d) for d in data],
+        "data": [absolute(d) for d in data],
         "allow_outside": [str(Path(f).resolve()) for f in allow_outside or []],
         "split": request["split"] and str(Path(request["split"]).resolve()),
     }
@@ -221,6 +221,7 @@ def _request(run: Run) -> dict[str, Any]:
     return dict(told[0]) if told else {}
 
 
-def _absolute(source: str) -> str:
+def absolute(source: str) -> str:
+    """A source as it is found from any folder; ``train=PATH`` keeps its part."""
     part, equals, path = source.rpartition("=") if source.split("=")[0] in ("train", "val", "test") else ("", "", source)
     return f"{part}{equals}{Path(path).resolve()}"

@@ -5,7 +5,9 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 from PIL import Image
 
 from cutis.data.arrays import open_image
@@ -28,6 +30,11 @@ def thumbnail(root: Path | None, image: str, *, side: int = 240, max_pixels: int
         return None
     small = Image.fromarray(pixels)
     small.thumbnail((side, side))
+    return encoded(np.asarray(small))
+
+
+def encoded(pixels: NDArray[np.uint8]) -> str:
+    """Pixels, H x W x 3 RGB, as a ``data:`` address."""
     out = io.BytesIO()
-    small.save(out, "JPEG", quality=82)
+    Image.fromarray(pixels).save(out, "JPEG", quality=82)
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode("ascii")

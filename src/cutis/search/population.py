@@ -102,7 +102,6 @@ class Population:
             raise CutisError(f"epochs={epochs}, batch_size={batch_size}, patience={patience}: give at least 1, 1 and 0.")
         train, val = (_Rows(x, y, self.features, self.classes) for x, y in ((train_x, train_y), (val_x, val_y)))
         balanced = class_weights(Loss(class_weights="balanced"), torch.bincount(train.labels, minlength=self.classes).float())
-        assert balanced is not None
         trained = [Head(member, best, balanced) for member, best in zip(self.members, self._best, strict=True)]
         self.active[:] = True
         watch, stacks, stacked = _Watch(len(trained), patience), list[Stack](), 0

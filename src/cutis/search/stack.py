@@ -61,8 +61,8 @@ class Head:
     """A member while it trains: for each weight and bias one tensor of three planes, the values and Adam's two moments.
 
     ``targets`` (C x C) holds in column y the distribution that an image of class y is drawn to, times its weight; ``weights`` (C) the
-    weight of each class: PyTorch's definition of cross-entropy with class weights and label smoothing. Hidden values and logits lie
-    units x batch.
+    weight of each class: an image weighs what its class does, as in ``train.losses`` (PyTorch weighs the smoothed share of each class by
+    that class instead). Hidden values and logits lie units x batch.
     """
 
     def __init__(self, member: Member, parameters: Sequence[Tensor], balanced: Tensor) -> None:
@@ -72,7 +72,7 @@ class Head:
         self.gradients = [torch.empty_like(p) for p in parameters[2:]]
         self.weights = balanced**member.class_weighting
         smoothing, classes = member.label_smoothing, len(balanced)
-        self.targets = self.weights.diag() * (1 - smoothing) + self.weights[:, None] * smoothing / classes
+        self.targets = (torch.eye(classes) * (1 - smoothing) + smoothing / classes) * self.weights
         self.noise = np.random.default_rng(0)  # the population sets it anew for each epoch
 
     def place(self, k: int, planes: Tensor) -> None:
