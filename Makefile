@@ -18,10 +18,13 @@ define environment
 	@touch $@
 endef
 
-.PHONY: demo test test-slow lint types bench clean
+.PHONY: demo studies test test-slow lint types bench clean
 
 demo: .venv/ready
 	.venv/bin/cutis demo --out demo-run
+
+studies: .venv/ready
+	.venv/bin/cutis study run all --scale smoke --out studies-run
 
 test: .venv/ready
 	.venv/bin/python -m pytest -n $(JOBS) --dist loadfile
