@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ SHOWN = (
 )
 
 
+@cache
 def version(package: str) -> str:
     """Version of an installed package; "absent" where it is not."""
     try:

@@ -96,9 +96,13 @@ def mixed(batch: Tensor, targets: Tensor, spec: Augment, generator: torch.Genera
 
 
 def symmetry(batch: Tensor, k: int) -> Tensor:
-    """The k-th symmetry of the square, 0..7: mirrored left-right first where k >= 4, then turned k % 4 quarters counter-clockwise."""
+    """The k-th symmetry of the square, 0..7: mirrored left-right first where k >= 4, then turned k % 4 quarters counter-clockwise.
+
+    The 0th is the batch itself.
+    """
     assert 0 <= k < 8
-    return torch.rot90(batch.flip(-1) if k >= 4 else batch, k % 4, (-2, -1))
+    mirrored = batch.flip(-1) if k >= 4 else batch
+    return torch.rot90(mirrored, k % 4, (-2, -1)) if k % 4 else mirrored  # a turn by nothing would be a copy
 
 
 def inverse(k: int) -> int:
