@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks import _harness as harness
 
 JOB, SIZE = 2000, 224
-COUNTS = {"mobilenetv2_100": JOB, "efficientnet_b1": 768, "resnet50": 768}
+COUNTS = {"mobilenetv2_100": JOB, "efficientnet_b1": 384, "resnet50": 384}
 LIMIT_BATCHES = (1, 4, 8, 32)
 NOTE = (
     "The limit is OpenVINO by itself: the same network, random input made beforehand and never copied, the number format that the "

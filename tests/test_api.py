@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import cutis
-from cutis.errors import ArtifactError, DataError
+from cutis.errors import ArtifactError, CutisError, DataError
 
 
 def test_import_is_light_and_gives_the_public_names() -> None:
@@ -47,6 +47,21 @@ def test_rooms_that_bear_the_name_of_a_function_are_both() -> None:
     assert "stacking" in cutis.ensemble.combiners.combiners  # type: ignore[attr-defined]
     with pytest.raises(ArtifactError, match=r"nowhere is not a run"):
         cutis.ensemble(["nowhere", "there"])
+    import cutis.search.space
+
+    assert cutis.search.space.PUBLISHED.units_1 == 112  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match="There is no file or folder"):
+        cutis.search("nowhere.csv")
+
+
+def test_a_study_is_refused_by_name_scale_and_data(tmp_path: Path) -> None:
+    table = pd.DataFrame({"image": ["a.jpg"], "label": ["a"]})
+    for name, scale, message in (("acne", "cpu", "acne-severity"), ("acne-types", "large", "Known: cpu, full, smoke")):
+        with pytest.raises(CutisError, match=message):
+            cutis.study(name, table, tmp_path / "study", scale=scale)
+    with pytest.raises(DataError, match="There is no file or folder"):
+        cutis.study("acne-types", "nowhere.csv", tmp_path / "study")
+    assert not (tmp_path / "study").exists()
 
 
 def test_a_table_can_be_given_with_labels_renamed(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Map = Mapping[str, str] | str | Sequence[str] | None
     __version__: str
 
-__all__ = ["CutisClassifier", "Predictions", "Recipe", "Run", "ensemble", "evaluate", "read", "train"]
+__all__ = ["CutisClassifier", "Predictions", "Recipe", "Run", "ensemble", "evaluate", "read", "search", "study", "train"]
 
 _HOMES = {
     "CutisClassifier": "cutis.estimator",
@@ -58,10 +58,8 @@ def train(
     """
     from cutis import pipeline, repeats
     from cutis import recipe as recipes
-    from cutis.data import splits
 
-    table = _table(data, map)
-    table, how = (splits.from_file(table, split), splits.named(split)) if split else (table, "")
+    table, how = _divided(data, map, split)
     spec = recipes.with_settings(recipe if isinstance(recipe, recipes.Recipe) else recipes.load(recipe), settings)
     options: dict[str, Any] = {"how": how, "allow_leaks": allow_leaks, "resume": resume, "command": "cutis.train", "progress": progress}
     if folds or seeds:
@@ -111,6 +109,83 @@ def ensemble(
     return run
 
 
+def search(
+    data: Data,
+    out: str | Path = "search",
+    *,
+    recipe: str | Path | Recipe = "probe",
+    settings: Sequence[str] = (),
+    map: Map = None,
+    split: str | None = None,
+    population: int = 64,
+    generations: int = 10,
+    sampler: str = "genetic",
+    metric: str = "balanced_accuracy",
+    then: str = "head",
+    allow_leaks: bool = False,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Search for the head of a recipe and train the best one into the folder ``out``, as ``cutis search`` does.
+
+    ``data``, ``recipe``, ``settings``, ``map`` and ``split``: as for ``train``. ``then``: ``head``, or a recipe such as ``finetune`` whose
+    stages follow. Test images are answered by the winner alone. Raises as ``train`` does.
+    """
+    from cutis import evolution
+    from cutis import recipe as recipes
+    from cutis.search.genetic import Plan
+
+    table, how = _divided(data, map, split)
+    spec = recipes.with_settings(recipe if isinstance(recipe, recipes.Recipe) else recipes.load(recipe), settings)
+    plan = Plan(population, generations, sampler, metric, seed=spec.seed, batch_size=spec.train.batch_size)
+    options: dict[str, Any] = {"how": how, "allow_leaks": allow_leaks, "resume": resume, "command": "cutis.search", "progress": progress}
+    run = evolution.search(table, spec, out, plan, evolution.Asked(then=then), **options)
+    assert run is not None, "only a worker has none"
+    return run
+
+
+def study(
+    name: str,
+    data: Data,
+    out: str | Path,
+    *,
+    map: Map = None,
+    scale: str = "cpu",
+    splits: Mapping[str, str] | None = None,
+    external: Data | None = None,
+    external_map: Map = None,
+    backbone: str = "",
+    from_scratch: bool = False,
+    arms: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Carry a published study out in the folder ``out``, as ``cutis study run`` does; what study.json holds (docs/formats.md).
+
+    ``splits``: name -> ``"FILE:COLUMN"``, one without a name under the empty one. ``external``: data from elsewhere, which are answered
+    too. ``arms``: only these. The same call goes on where it stopped. Raises as ``train`` does.
+    """
+    from pathlib import Path
+
+    from cutis.progress import Progress
+    from cutis.studies.catalog import Given, studies
+    from cutis.studies.run import carry_out
+    from cutis.studies.work import Work
+
+    found = studies[name]()
+    given = Given(_table(data, map), dict(splits or {}), None if external is None else _table(external, external_map))
+    work = Work(found, given, found.scale(scale), Path(out), asked=tuple(arms), backbone=backbone, from_scratch=from_scratch)
+    work.progress, work.command = progress or Progress(), "cutis.study"
+    return carry_out(work)
+
+
+def _divided(data: Data, map: Map, split: str | None) -> tuple[pd.DataFrame, str]:
+    """The table, divided by ``FILE:COLUMN`` where that is given, and in words where the split comes from."""
+    from cutis.data import splits
+
+    table = _table(data, map)
+    return (splits.from_file(table, split), splits.named(split)) if split else (table, "")
+
+
 def _table(data: Data, map: Map) -> pd.DataFrame:
     import pandas as pd
 
@@ -134,9 +209,8 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """Three rooms, ``cutis/train``, ``cutis/evaluate`` and ``cutis/ensemble``, bear the names of functions, and Python puts a room in the
-    place of the function when it is first imported. So these rooms are made callable: ``cutis.train(...)`` and ``cutis.train.losses`` both
-    work, always."""
+    """Some rooms, such as ``cutis/train``, bear the names of functions, and Python puts a room in the place of the function when it is
+    first imported. So these rooms are made callable: ``cutis.train(...)`` and ``cutis.train.losses`` both work, always."""
 
     def __setattr__(self, name: str, value: object) -> None:
         function = self.__dict__.get(name)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from cutis.errors import CutisError
 from cutis.recipe import Recipe, Split
-from cutis.registry import Registry
+from cutis.registry import Registry, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -229,8 +230,11 @@ class Study:
         return next(arm for arm in self.arms if arm.name == name)
 
     def scale(self, name: str) -> Scale:
-        """smoke, cpu or full."""
-        return {"smoke": SMOKE, "cpu": self.cpu, "full": FULL}[name]
+        """smoke, cpu or full. Raises CutisError for another."""
+        scales = {"smoke": SMOKE, "cpu": self.cpu, "full": FULL}
+        if name not in scales:
+            raise CutisError(unknown("scale", name, scales))
+        return scales[name]
 
 
 studies: Registry[Callable[[], Study]] = Registry("study", "cutis.studies.book")
