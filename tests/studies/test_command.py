@@ -69,7 +69,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_study_in_one_file_is_listed_shown_and_run_on_drawn_pictures(mine: str, cutis: Callable[..., Answer], tmp_path: Path) -> None:
     listed = json.loads(cutis("study", "list", "--json").out)
     assert [s["title"] for s in listed if s["study"] == mine] == ["My study"]
-    assert "mine: My study\n    1 arm, 7 min on two cores" in cutis("study", "list").out
+    assert "mine: My study\n    1 arm, about 7 min expected on two cores" in cutis("study", "list").out
     shown = cutis("study", "show", mine).out
     for words in ("A study in one file.", "a: A", "A: 0.9", "minutes 7", "cutis study run mine --data DATA"):
         assert words in shown

@@ -41,7 +41,7 @@ class PlainProgress(JsonProgress):
 
     def __init__(self) -> None:
         super().__init__()
-        self._since: dict[str, tuple[float, int]] = {}
+        self._since: dict[str, tuple[float, int, int]] = {}  # when a round of a part began, at which step, and the last one
         self._said = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -51,9 +51,10 @@ class PlainProgress(JsonProgress):
     def step(self, part: str, done: int, total: int) -> None:
         """A line now and then."""
         now = time.monotonic()
-        start, first = self._since.setdefault(part, (now, done))
-        if done < first:  # another round of the same part
-            start, first = self._since[part] = (now, done)
+        start, first, last = self._since.get(part, (now, done, 0))
+        if done <= last:  # another round of the same part
+            start, first = now, done
+        self._since[part] = start, first, done
         if now - self._said >= self.EVERY and done > first:
             self._said = now
             left = (now - start) / (done - first) * (total - done)

@@ -37,7 +37,7 @@ def list_studies(as_json: Json = False) -> None:
     if as_json:
         return show_json([_listed(study) for study in made])
     for study in made:
-        cost = f"{study.cpu.minutes} min on two cores at the scale cpu" if study.cpu.minutes else "cost not stated"
+        cost = f"about {study.cpu.minutes} min expected on two cores at the scale cpu" if study.cpu.minutes else "cost not stated"
         typer.echo(f"{study.name}: {study.title}\n    {words.count(len(study.arms), 'arm')}, {cost}\n    needs: {study.needs}")
     return None
 
