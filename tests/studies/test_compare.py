@@ -13,6 +13,7 @@ from cutis.evaluate.summary import summarise
 from cutis.predictions import Predictions
 from cutis.recipe import Evaluation, Recipe
 from cutis.runs import Run
+from cutis.studies import tables
 from cutis.studies.catalog import Cell, Pair, Published
 from cutis.studies.compare import Answers, compared, judged, picked, settled
 
@@ -168,3 +169,21 @@ def test_a_pair_that_cannot_be_made_says_why(made: Callable[..., Answers]) -> No
     assert absent["cannot"] == "gone was not made"
     assert "30" in other["cannot"]
     assert nowhere["cannot"] == "a has no answers for external"
+
+
+def test_a_table_without_printed_figures_has_one_majority_line() -> None:
+    def cell(value: float, base: float, printed: float | None = None) -> dict[str, object]:
+        ours = {"value": value, "low": value - 0.1, "high": value + 0.1, "n": 9}
+        return {"printed": printed, "ours": ours, "baseline": base, "verdict": "", "arm": "a"}
+
+    alone = {"title": "Ours", "columns": ["test", "external"], "rows": {"a": [cell(0.7, 0.5), None], "b": [cell(0.8, 0.5), cell(0.6, 0.4)]}}
+    assert not tables.printed(alone)
+    assert [list(row) for row in tables.published(alone).rows] == [
+        ["a", "0.700 [0.600, 0.800]", ""],
+        ["b", "0.800 [0.700, 0.900]", "0.600 [0.500, 0.700]"],
+        ["majority line", "0.500", "0.400"],
+    ]
+    beside = alone | {"rows": {"a": [cell(0.7, 0.5, printed=0.9), None]}}
+    assert tables.printed(beside)
+    (row,) = tables.published(beside).rows
+    assert row[1] == "printed 0.900\nours 0.700 [0.600, 0.800]\nmajority line 0.500"

@@ -71,7 +71,7 @@ def _cards(context: Context, own: Answers | None, best: str) -> list[Card]:
     cards = [
         Card("Arms", f"{words.count(len(told['arms']), 'arm')} made" + (f", {len(told['left_out'])} left out" if told["left_out"] else ""))
     ]
-    cards.append(Card(f"Scale {scale['name']}", "; ".join(limits) or "as published"))
+    cards.append(Card(f"Scale {scale['name']}", "; ".join(limits) or "nothing is cut down"))
     summary = own.summary("test") if own else None
     if summary:
         each = {c: f["sensitivity"] for c, f in summary["per_class"].items() if f["sensitivity"]["value"] is not None}

@@ -50,7 +50,7 @@ def _cell(cell: tables.Cell, text: bool) -> Markup:
 
 def _line(line: str, text: bool) -> Markup:
     """A line of a cell: verdicts stand out, what only helps to read stands back, a figure is not broken."""
-    quiet = line.startswith(("majority line", "p ")) or " seeds " in line
+    quiet = line.startswith(("majority line", "p ")) or line.endswith(" seeds") or " ± " in line
     kinds = ["figure"] * (not text) + ["quiet"] * quiet
     body = Markup(INTERVAL.sub(r'<span class="interval">\1</span>', str(escape(line))))
     return Markup('<div class="{}">{}</div>').format(" ".join(kinds), Markup("<b>{}</b>").format(body) if line in VERDICTS else body)
@@ -65,6 +65,10 @@ def _published(context: Context) -> Part | None:
         body.append(blocks.facts(tables.sides(context.told, table)))
         reasons = tables.why(table)
         body += [blocks.fold("What decided, and what else differs", shown(reasons))] if reasons.rows else []
+    if not any(map(tables.printed, context.told["published"])):
+        return Part(
+            "Side by side", "Each cell has a figure with its interval; the last line is always answering the commonest class.", body
+        )
     return Part("Printed beside ours", "Each cell has the printed figure, ours with its interval, and whether ours reaches it.", body)
 
 

@@ -57,14 +57,30 @@ def images(told: Told) -> str:
 
 def figure(told: Told | None) -> str:
     """``0.849 [0.828, 0.869]``, and below it mean and spread over seeds."""
-    spread = f"\n{told['seeds']} seeds {words.number(told['mean'])} ± {words.number(told['sd'])}" if told and "sd" in told else ""
+    spread = f"\n{told['seeds']} seeds\n{words.number(told['mean'])} ± {words.number(told['sd'])}" if told and "sd" in told else ""
     return words.figure(told) + spread
 
 
+def printed(table: Told) -> bool:
+    """Whether a study's table has a printed figure, or only sets ours side by side."""
+    return any(cell and cell["printed"] is not None for cells in table["rows"].values() for cell in cells)
+
+
 def published(table: Told) -> Table:
-    """A printed table with ours in the same rows and columns."""
-    rows = [[name, *(_beside(cell) for cell in cells)] for name, cells in table["rows"].items()]
+    """A printed table with ours in the same rows and columns; where nothing was printed, ours alone above their majority line."""
+    own = table["rows"]
+    if printed(table):
+        rows = [[name, *map(_beside, cells)] for name, cells in own.items()]
+    else:
+        rows = [[name, *(figure(cell["ours"]) if cell else "" for cell in cells)] for name, cells in own.items()]
+        rows.append(["majority line", *map(_majority, zip(*own.values(), strict=True))])
     return Table(table["title"], ("", *table["columns"]), rows)
+
+
+def _majority(cells: Sequence[Told | None]) -> str:
+    """What always answering the commonest class gives in a column; several where its rows are measured on several sets."""
+    lines = {words.number(cell["baseline"]) for cell in cells if cell and cell["baseline"] is not None}
+    return "\n".join(sorted(lines))
 
 
 def _beside(cell: Told | None) -> str:
@@ -97,15 +113,18 @@ def _reasons(cell: Told) -> Iterable[tuple[str, str]]:
 
 
 def sides(told: Told, table: Told) -> dict[str, str]:
-    """How each side of a printed table divided the images and what it measured."""
+    """How each side of a table divided the images and what it measured."""
     used = {cell["arm"] for cells in table["rows"].values() for cell in cells if cell}
     arms = [arm for arm in told["arms"] if arm["name"] in used]
     here = dict.fromkeys(told["data"][arm["data"]]["how"] for arm in arms if arm["data"] in told["data"])
     held = sorted({arm["sets"]["test"]["n"] for arm in arms if "test" in arm["sets"]})
     count = f", {words.listed([f'{n:,}' for n in held], 'or')} test images" if held else ""
+    split = ("; ".join(here) or "the arms were not made") + count
+    if not printed(table):
+        return {"split": split, "figures": f"{table['definition']} Intervals by bootstrap over groups."}
     return {
         "their split": table["split"],
-        "our split": ("; ".join(here) or "the arms were not made") + count,
+        "our split": split,
         "their figures": table["definition"],
         "our figures": "each image once, by its most probable class; intervals by bootstrap over groups",
         "reached": "the printed figure does not lie above the upper limit of ours",

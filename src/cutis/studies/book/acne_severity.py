@@ -8,8 +8,8 @@ judge them; both take the order of the grades from their names.
 
     cutis study run acne-severity --data ACNE04 --scale cpu --out acne-severity
 
-Cost: every backbone is frozen, so its images pass through it once for each arm (eight times with jitter); two cores take about half an
-hour for 1,500 images. Expect A, B and C within each other's intervals, a gain in kappa rather than in accuracy from D.
+Cost: every backbone is frozen, so its images pass through it once for each arm (eight times with jitter); half an hour on
+two cores is expected for 1,500 images. Expect A, B and C within each other's intervals, a gain in kappa rather than in accuracy from D.
 """
 
 from itertools import combinations

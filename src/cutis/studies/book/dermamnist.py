@@ -7,7 +7,7 @@ a transformer and ConvNeXt, a fine-tuned network, rare classes filled up by mixi
     cutis study run dermamnist --data HAM10000_metadata.csv --split official=dermamnist_splits.csv:split_official \\
         --split corrected=dermamnist_splits.csv:split_corrected --external ISIC2018_Task3_Test_GroundTruth.csv --out dermamnist
 
-Cost: each frozen backbone passes 10,015 images once; at the scale cpu most of 45 minutes on two cores, a third of it fine-tuning. Expect
+Cost: each frozen backbone passes 10,015 images once; at the scale cpu an expected 45 minutes on two cores, not yet measured. Expect
 resolution to bring more than leaks do on the same images, and a fine-tuned network beyond every frozen one.
 """
 

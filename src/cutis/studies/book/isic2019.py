@@ -6,7 +6,7 @@ and on a balanced set. Here both come from the same answers: on equally frequent
 
     cutis study run isic2019 --data ISIC_2019_Training_GroundTruth.csv --scale full --out isic2019
 
-Cost: a day on a GPU in full; 2,500 images at 128 pixels with three epochs a stage take most of 45 minutes on two cores (--scale cpu).
+Cost: a day on a GPU in full; at the scale cpu (2,500 images of 128 pixels, three epochs a stage) an expected 45 minutes on two cores.
 Expect figures below the printed ones: a lesion stays in one part, and no training image is in the balanced figure.
 """
 
