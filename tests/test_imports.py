@@ -18,7 +18,20 @@ SOURCE = REPOSITORY / "src" / "cutis"
 # A room imports what stands above it. The levels of single files are made of parts that know each other;
 # of rooms, neighbours on one line do not.
 LEVELS = [
-    ["errors", "registry", "settings", "files", "randomness", "progress", "machine", "measured", "predictions", "recipe", "recipes"],
+    [
+        "errors",
+        "registry",
+        "settings",
+        "files",
+        "randomness",
+        "progress",
+        "machine",
+        "measured",
+        "predictions",
+        "recipe",
+        "recipes",
+        "tabular",
+    ],
     ["runs", "data", "evaluate", "claims"],
     ["models"],
     ["audit"],

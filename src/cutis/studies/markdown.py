@@ -1,11 +1,10 @@
 """A study's tables as Markdown, for documentation."""
 
-from urllib.parse import quote
-
 from cutis.report import words
 from cutis.studies import tables
 from cutis.studies.context import Context
-from cutis.studies.tables import Link, Table, images, verdict
+from cutis.studies.tables import images, verdict
+from cutis.tabular import as_markdown
 
 
 def markdown(context: Context) -> str:
@@ -30,22 +29,3 @@ def markdown(context: Context) -> str:
         lines += [f"## {each.caption}", "", *as_markdown(each), ""] if each.rows else []
     lines += ["## What is done otherwise here", "", *(f"- {line}" for line in study.honest), ""] if study.honest else []
     return "\n".join(lines).rstrip() + "\n"
-
-
-def as_markdown(table: Table) -> list[str]:
-    """A table's lines; none where it has no rows."""
-    if not table.rows:
-        return []
-    head = [
-        "| " + " | ".join(map(_escaped, table.columns)) + " |",
-        "|" + "|".join(" --- " if c in table.words or not i else " ---: " for i, c in enumerate(table.columns)) + "|",
-    ]
-    return head + ["| " + " | ".join(_escaped(c) for c in row) + " |" for row in table.rows]
-
-
-def _escaped(cell: tables.Cell) -> str:
-    text = cell.text if isinstance(cell, Link) else cell
-    for mark in ("\\", "|", "<", "*", "_", "`"):
-        text = text.replace(mark, "\\" + mark)
-    text = text.replace("\n", "<br>")
-    return f"[{text}]({quote(cell.href)})" if isinstance(cell, Link) else text

@@ -1,27 +1,21 @@
 """The page of a study: what was printed beside what was found, the arms, how they differ, and what is done otherwise here."""
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from cutis.files import write_text
 from cutis.report import blocks, words
 from cutis.report.context import Part
+from cutis.report.tabular import shown
 from cutis.studies import tables
 from cutis.studies.compare import settled
 from cutis.studies.context import Context, parts
 from cutis.studies.markdown import markdown
 from cutis.studies.opening import opening
-from cutis.studies.tables import Link, Table
 
 __all__ = ["Context", "Part", "parts", "write"]
-
-INTERVAL = re.compile(r"(\[[-+\d., ]+\])")
-WIDE = 5  # columns beyond which an interval stands below its figure
-VERDICTS = ("reached", "not reached", "not comparable", "not run")
 
 
 def write(context: Context) -> Path:
@@ -33,27 +27,6 @@ def write(context: Context) -> Path:
     write_text(path, blocks.page("study.html", opening=opening(context), parts=[*own[:-2], *further, *own[-2:]]))
     write_text(context.out / "study.md", markdown(context))
     return path
-
-
-def shown(table: Table) -> Markup:
-    """A plain table on the page: links, lines, muted intervals."""
-    columns = [blocks.Column(c, text=c in table.words) for c in table.columns]
-    rows = [[_cell(cell, i == 0 or columns[i].text) for i, cell in enumerate(row)] for row in table.rows]
-    return blocks.table(table.caption, columns, rows, stacked=len(columns) > WIDE)
-
-
-def _cell(cell: tables.Cell, text: bool) -> Markup:
-    if isinstance(cell, Link):
-        return Markup('<a href="{}">{}</a>').format(quote(cell.href), cell.text)
-    return Markup("").join(_line(line, text) for line in cell.split("\n"))
-
-
-def _line(line: str, text: bool) -> Markup:
-    """A line of a cell: verdicts stand out, what only helps to read stands back, a figure is not broken."""
-    quiet = line.startswith(("majority line", "p ")) or line.endswith(" seeds") or " ± " in line
-    kinds = ["figure"] * (not text) + ["quiet"] * quiet
-    body = Markup(INTERVAL.sub(r'<span class="interval">\1</span>', str(escape(line))))
-    return Markup('<div class="{}">{}</div>').format(" ".join(kinds), Markup("<b>{}</b>").format(body) if line in VERDICTS else body)
 
 
 def _published(context: Context) -> Part | None:

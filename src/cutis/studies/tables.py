@@ -2,36 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from cutis.report import words
 from cutis.report.parts.ensemble import signed
 from cutis.studies.compare import settled
+from cutis.tabular import Cell, Link, Table
 
 Told = Mapping[str, Any]
 FIRST = ("accuracy", "balanced_accuracy", "auroc_macro")
-
-
-@dataclass(frozen=True)
-class Link:
-    """A text that leads to a page."""
-
-    text: str
-    href: str
-
-
-Cell = str | Link
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table; a new line in a cell is one. The columns named in ``words`` hold text, the others numbers."""
-
-    caption: str
-    columns: tuple[str, ...]
-    rows: Sequence[Sequence[Cell]]
-    words: tuple[str, ...] = ()
 
 
 def verdict(told: Told) -> str:

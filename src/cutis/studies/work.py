@@ -170,6 +170,10 @@ class Work:
         self.ready()
         runs: dict[str, Run] = {}
         for i, arm in enumerate(self.arms, 1):
+            if twin := self.twin(arm):
+                self.left_out[arm.name] = f"is the same as {twin} once every backbone is {self.backbone}"
+                self.progress.say(f"{arm.name} is left out: it {self.left_out[arm.name]}.")
+                continue
             lacking = [m for m in getattr(arm, "members", ()) if m not in runs]
             if lacking or (not getattr(arm, "members", ()) and arm.data not in self.tables):
                 self.left_out[arm.name] = f"needs the arm {lacking[0]}" if lacking else f"needs the data {arm.data!r}, which were not given"
@@ -185,6 +189,18 @@ class Work:
                 self.left_out[arm.name] = str(error)
                 self.progress.say(f"{arm.name} is left out. {error}")
         return runs
+
+    def twin(self, arm: Arm) -> str:
+        """The arm before this one that trains the very same, now that one backbone stands for all; empty where there is none."""
+        if not self.backbone or not isinstance(arm, Trained):
+            return ""
+        before = self.arms[: self.arms.index(arm)]
+        return next((other.name for other in before if isinstance(other, Trained) and self._training(other) == self._training(arm)), "")
+
+    def _training(self, arm: Trained) -> tuple[Any, ...]:
+        """All that tells one training here from another; what it is called does not."""
+        told = self.recipe(arm, arm.recipe).changed(name="", description="", assumptions=())
+        return told, arm.data, self.scale_of(arm).images, self.seeds(arm), arm.also
 
     def ready(self) -> None:
         """Raise ArtifactError where weights that are needed are neither here nor on the hub; fetches those that are there."""
