@@ -156,6 +156,6 @@ def six_diseases() -> Study:
             "Of 849 malignant images the printed matrix misses 229, unreported; the sensitivity of each class stands here.",
         ),
         expects="A point or two over the best member in accuracy, more in AUROC; ways of combining differ by less than their intervals.",
-        cpu=Scale("cpu", images=3000, test=1000, size=128, epochs=6, replicates=1000, minutes=40),
+        cpu=Scale("cpu", images=3000, test=2000, size=128, epochs=6, replicates=1000, minutes=40),
         pages=("confusion", "curves"),
     )
