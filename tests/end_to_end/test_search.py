@@ -107,6 +107,9 @@ def test_a_stopped_search_goes_on(
     assert f"cutis search --out {tmp_path / 'run'} --resume" in stopped.err
     assert not (tmp_path / "run" / "recipe.json").exists()
     assert cutis(*asked, "--out", tmp_path / "run").code == 6
+    other = cutis("search", "--out", tmp_path / "run", "--resume", "--patience", 0)
+    assert other.code == 2
+    assert "leave --patience out" in other.err
     on = cutis("search", "--out", tmp_path / "run", "--resume", "--json")
     assert on.code == 0, on.err
     assert on.json["set"] == "test"

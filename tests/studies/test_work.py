@@ -62,6 +62,24 @@ def test_what_is_within_a_scale_stays_as_it_is() -> None:
     assert fitted(LARGE, Scale("cpu", images=100_000, size=200, epochs=50, batch=64, replicates=2000)) == (LARGE, [])
 
 
+def test_arms_that_one_backbone_makes_alike_are_trained_once(study: Study, given: Given, tmp_path: Path) -> None:
+    one = study.arm("plain").plan()[0].changed(name="one", **{"model.backbone": "resnet18"})
+    other = one.changed(name="other", **{"model.backbone": "vgg19"})
+    heads = other.changed(**{"model.head": ("avgpool", "dense:4")})
+    arms = tuple(Trained(name=name, recipe=recipe) for name, recipe in {"first": one, "alike": other, "head": heads}.items())
+    lines: list[str] = []
+
+    class Heard(Progress):
+        def say(self, text: str) -> None:
+            lines.append(text)
+
+    study = replace(study, arms=arms, published=(), pairs=(), subsets=())
+    work = Work(study, given, Scale("cpu", images=60, epochs=1), tmp_path, backbone="plain_cnn", from_scratch=True, progress=Heard())
+    assert set(work.run()) == {"first", "head"}
+    assert work.left_out == {"alike": "is the same as first once every backbone is plain_cnn"}
+    assert any("alike is left out" in line for line in lines)
+
+
 @settings(max_examples=15)
 @drawn(st.integers(0, 10_000), st.integers(40, 150), st.integers(20, 60))
 def test_reduced_keeps_whole_groups_of_every_class_near_the_numbers_and_always_the_same(seed: int, images: int, test: int) -> None:

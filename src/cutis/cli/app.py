@@ -12,6 +12,7 @@ import typer
 
 from cutis import machine
 from cutis.cli.console import JsonProgress, PlainProgress, TerminalProgress
+from cutis.errors import CutisError
 from cutis.progress import Progress
 from cutis.registry import PLUGINS
 from cutis.report.words import NOTICE
@@ -75,6 +76,16 @@ def progress(as_json: bool) -> Progress:
 def show_json(data: Any) -> None:
     """Print JSON and nothing else."""
     typer.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+
+
+def only_data(context: typer.Context, *also: str) -> None:
+    """With --resume everything but where the data lie, and the options named in ``also``, is remembered. Raises CutisError for more."""
+    free = {"--out", "--resume", "--json", "--allow-outside", *also}
+    sources = ((p.opts[0], context.get_parameter_source(p.name or "")) for p in context.command.params)
+    named = [option for option, source in sources if source is not None and source.name == "COMMANDLINE"]
+    more = [option for option in named if option.startswith("--") and option not in free]
+    if more:
+        raise CutisError(f"--resume goes on as it was begun: leave {', '.join(more)} out, or begin anew with another --out.")
 
 
 def number(figure: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """search: the best head by a genetic algorithm, and the run it makes."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cutis import recipe as recipes
-from cutis.cli.app import Json, command, progress, show_json
+from cutis.cli.app import Json, command, only_data, progress, show_json
 from cutis.cli.runs import DATA, Map, Outside, absolute, conclude, read
 from cutis.errors import CutisError
 
@@ -20,6 +20,7 @@ def add(app: typer.Typer) -> None:
 
 
 def search(
+    context: typer.Context,
     data: Annotated[list[str] | None, typer.Argument(metavar="DATA", help=DATA)] = None,
     recipe: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="Backbone, images and views come from it (probe if not given).")
@@ -65,27 +66,7 @@ def search(
     from cutis.search.genetic import Plan
 
     ui = progress(as_json)
-    request: dict[str, Any] = {
-        "data": [absolute(d) for d in data or []],
-        "recipe": recipe or "probe",
-        "set": settings or [],
-        "population": population,
-        "generations": generations,
-        "sampler": sampler,
-        "metric": metric,
-        "epochs": epochs,
-        "patience": patience,
-        "then": then,
-        "storage": storage,
-        "study": study,
-        "at_once": at_once,
-        "split": split and str(Path(split).resolve()),
-        "map": label_map,
-        "allow_leaks": allow_leaks,
-        "allow_outside": [str(Path(f).resolve()) for f in allow_outside or []],
-    }
-    if resume:
-        request = evolution.remembered(out) | ({"data": request["data"]} if data else {})
+    request = _remembered(context, out) if resume else _request(context.params)
     if not request["data"]:
         raise CutisError("Name the data to search on: cutis search DATA --out RUN")
     spec = recipes.with_settings(recipes.load(request["recipe"]), request["set"])
@@ -98,21 +79,33 @@ def search(
     table, how = read(request["data"], request["map"], request["split"], request["allow_outside"], ui)
     table.attrs["request"] = request
     with _resumable(out, worker):
-        run = evolution.search(
-            table,
-            spec,
-            out,
-            plan,
-            asked,
-            how=how,
-            allow_leaks=request["allow_leaks"],
-            resume=resume,
-            command=command(),
-            progress=ui,
-        )
+        options: dict[str, Any] = {"how": how, "allow_leaks": request["allow_leaks"], "resume": resume, "command": command()}
+        run = evolution.search(table, spec, out, plan, asked, progress=ui, **options)
     if run is None:
         return show_json({"study": study, "storage": storage}) if as_json else typer.echo(f"The search {study} in {storage} is over.")
     return conclude(run, "test" if "test" in run.metrics else "val", as_json)
+
+
+def _request(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What is asked on the command line, with paths that hold from any folder, as the search remembers it."""
+    same = ("population", "generations", "sampler", "metric", "epochs", "patience", "then", "storage", "study", "at_once", "allow_leaks")
+    return {name: asked[name] for name in same} | {
+        "data": [absolute(d) for d in asked["data"] or []],
+        "recipe": asked["recipe"] or "probe",
+        "set": asked["settings"] or [],
+        "split": asked["split"] and str(Path(asked["split"]).resolve()),
+        "map": asked["label_map"],
+        "allow_outside": [str(Path(f).resolve()) for f in asked["allow_outside"] or []],
+    }
+
+
+def _remembered(context: typer.Context, out: Path) -> dict[str, Any]:
+    """What an interrupted search was asked; where the data lie may be told anew. Raises CutisError for any other option."""
+    from cutis import evolution
+
+    only_data(context, "--worker")
+    moved = _request(context.params)["data"]
+    return evolution.remembered(out) | ({"data": moved} if moved else {})
 
 
 @contextmanager

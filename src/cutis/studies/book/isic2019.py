@@ -120,7 +120,7 @@ def printed(title: str, columns: tuple[str, ...], rows: dict[str, tuple[Cell | N
         split="By image: photos of one lesion fall on both sides. Early stopping, search and report share one set.",
         definition="On unbalanced test data; on balanced where said. Ours for balanced data is from the same answers: balanced accuracy.",
         classes=classes,
-        n=(4221,),
+        n=range(4180, 4261),  # 4,221 there; groups stay whole here
     )
 
 
