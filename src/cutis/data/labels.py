@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 
 import pandas as pd
 
@@ -69,6 +70,18 @@ def matched(table: pd.DataFrame, classes: Sequence[str], ignore_unknown: bool) -
             "Rename with --map old=new, or leave these images out with --ignore-unknown."
         )
     return table.assign(label=labels)[~labels.isin(strange.index)].reset_index(drop=True)
+
+
+@cache
+def malignant() -> dict[str, bool]:
+    """Class names (lower case) and whether they are malignant, by every label map onto malignant and benign; a class on which
+    maps differ (actinic keratosis, a precursor) is held malignant."""
+    kinds = {"malignant": True, "benign": False}
+    for mapping in (make() for _, make in label_maps.items()):
+        if set(mapping.values()) == {"malignant", "benign"}:
+            for name, kind in mapping.items():
+                kinds[name.lower()] = kinds.get(name.lower(), False) or kind == "malignant"
+    return kinds
 
 
 def _spelt(name: str, spelling: Mapping[str, str]) -> str:

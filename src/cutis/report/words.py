@@ -1,10 +1,9 @@
 """Numbers and sentences: how every page of Cutis says a figure, a share, a duration or a verdict."""
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
-from cutis.data.labels import label_maps
+from cutis.data.labels import malignant as malignant  # part of the vocabulary of pages
 
 NOTICE = "Research use only. Not a medical device. Not for diagnosis."
 
@@ -65,6 +64,12 @@ def count(n: int, noun: str) -> str:
     """``1 image``, ``1,232 images``, ``7 classes``."""
     plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "es" if noun.endswith("ss") else noun + "s"
     return f"{n:,} {noun if n == 1 else plural}"
+
+
+def found(counts: Mapping[str, int]) -> str:
+    """What an audit found, from its ``counts``: ``1 serious finding, 2 warnings and 1 note``; ``nothing`` where there is none."""
+    kinds = {"serious": "serious finding", "warning": "warning", "note": "note"}
+    return listed([count(counts[severity], kind) for severity, kind in kinds.items() if counts[severity]]) or "nothing"
 
 
 def number(value: float) -> str:
@@ -143,15 +148,3 @@ def verdict(figure: Figure, base: Figure | None, majority: str | None) -> str:
     if figure.get("low") is None or figure.get("high") is None:
         return f"Whether it is better than {always} is not known: the figure has no interval."
     return f"Cannot be told apart from {always}: the interval contains {line}."
-
-
-@cache
-def malignant() -> dict[str, bool]:
-    """Class names (lower case) and whether they are malignant, by every label map onto malignant and benign; a class on which
-    maps differ (actinic keratosis, a precursor) is held malignant."""
-    kinds = {"malignant": True, "benign": False}
-    for mapping in (make() for _, make in label_maps.items()):
-        if set(mapping.values()) == {"malignant", "benign"}:
-            for name, kind in mapping.items():
-                kinds[name.lower()] = kinds.get(name.lower(), False) or kind == "malignant"
-    return kinds

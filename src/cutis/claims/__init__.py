@@ -1,0 +1,1 @@
+"""Published figures held against arithmetic: what in a table cannot be so, what hardly can, and what it does not show."""
