@@ -244,6 +244,7 @@ def test_an_unknown_row_is_refused_with_the_names_there_are() -> None:
         ("feature_pass", 0, "cutis"),
         ("feature_pass", 1, "cutis"),
         ("feature_pass", 0, "limit"),
+        ("duplicates", 0, "cutis"),
         ("prediction", 0, "cutis"),
         ("prediction", 0, "eager fp32"),
         ("gpu", 0, "cutis"),

@@ -32,13 +32,14 @@ LEVELS = [
         "recipes",
         "tabular",
     ],
-    ["runs", "data", "evaluate", "claims"],
+    ["runs", "data", "evaluate"],
+    ["claims"],
     ["models"],
     ["audit"],
     ["train"],
     ["search", "ensemble", "explain", "export"],
     ["report", "serve"],
-    ["provenance", "resume", "answers", "pipeline", "repeats", "evolution", "estimator"],
+    ["provenance", "resume", "answers", "inspection", "pipeline", "repeats", "evolution", "estimator"],
     ["studies"],
     ["cli", "__init__", "__main__"],
 ]
@@ -86,7 +87,7 @@ def test_torchvision_and_what_imports_it_are_imported_behind_the_guard(file: Pat
 
 
 def test_what_need_not_know_torch_does_not_import_it() -> None:
-    rooms = [f"cutis.{r}" for r in ("evaluate", "report", "studies.book")]
+    rooms = [f"cutis.{r}" for r in ("evaluate", "claims", "report", "studies.book")]
     modules = ["cutis.runs", "cutis.recipes", "cutis.data.table", "cutis.data.images", *rooms]
     for name in rooms:
         spec = importlib.util.find_spec(name)

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from cutis.audit.findings import Depth
+    from cutis.data.masks import Masks
     from cutis.data.readers import read
     from cutis.estimator import CutisClassifier
+    from cutis.inspection import Audit
     from cutis.predictions import Predictions
     from cutis.progress import Progress
     from cutis.recipe import Recipe
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     Map = Mapping[str, str] | str | Sequence[str] | None
     __version__: str
 
-__all__ = ["CutisClassifier", "Predictions", "Recipe", "Run", "ensemble", "evaluate", "read", "search", "study", "train"]
+__all__ = ["CutisClassifier", "Predictions", "Recipe", "Run", "audit", "ensemble", "evaluate", "read", "search", "study", "train"]
 
 _HOMES = {
     "CutisClassifier": "cutis.estimator",
@@ -47,14 +50,16 @@ def train(
     seeds: int = 0,
     allow_leaks: bool = False,
     resume: bool = False,
+    audit: Depth = "quick",
     progress: Progress | None = None,
 ) -> Run:
     """Train a classifier into the folder ``out``, as ``cutis train`` does.
 
     ``data``: a table (``cutis.read``), or one or several folders or files that it reads, with ``map`` renaming labels. ``recipe``: a
     name, a JSON file or a Recipe, changed by ``settings`` such as ``"stages.0.lr=1e-4"``. ``split``: ``"FILE:COLUMN"``. ``folds`` or
-    ``seeds``: a run of runs. Raises CutisError (a ValueError) that says what to do: LeakError for a split that leaks, unless
-    ``allow_leaks``; DataError, TrainingError, ArtifactError, LockedError.
+    ``seeds``: a run of runs. ``audit``: none, quick or full, how much of an audit the run's folder begins with. Raises CutisError (a
+    ValueError) that says what to do: LeakError for a split that leaks, unless ``allow_leaks``; DataError, TrainingError, ArtifactError,
+    LockedError.
     """
     from cutis import pipeline, repeats
     from cutis import recipe as recipes
@@ -62,9 +67,39 @@ def train(
     table, how = _divided(data, map, split)
     spec = recipes.with_settings(recipe if isinstance(recipe, recipes.Recipe) else recipes.load(recipe), settings)
     options: dict[str, Any] = {"how": how, "allow_leaks": allow_leaks, "resume": resume, "command": "cutis.train", "progress": progress}
+    options["audit"] = audit
     if folds or seeds:
         return repeats.train(table, spec, out, folds=folds, seeds=seeds, **options)
     return pipeline.train(table, spec, out, **options)
+
+
+def audit(
+    data: Data,
+    out: str | Path = "audit",
+    *,
+    settings: Sequence[str] = (),
+    map: Map = None,
+    split: str | None = None,
+    masks: Masks | str | Path | None = None,
+    only: Sequence[str] = (),
+    quick: bool = False,
+    progress: Progress | None = None,
+) -> Audit:
+    """Look for what is wrong with images and labels and leave audit.html and audit.json in ``out``, as ``cutis audit`` does.
+
+    ``data``, ``map`` and ``split``: as for ``train``; ``settings`` change the recipe whose backbone looks at the pictures. ``masks``: where
+    lesions are, an .npz or a folder. ``only``: these checks; ``quick``: those that take no network and no minutes. The answer has
+    ``findings``, ``sections`` and ``mend``, which writes a cleaned table. Raises CutisError (a ValueError) that says what to do.
+    """
+    from cutis import inspection
+    from cutis import recipe as recipes
+    from cutis.data import masks as lesions
+
+    table, _ = _divided(data, map, split)
+    spec = recipes.with_settings(recipes.load(inspection.RECIPE), settings)
+    known = masks if masks is None or isinstance(masks, lesions.Masks) else lesions.read(masks)
+    options: dict[str, Any] = {"checks": only, "quick": quick, "masks": known, "command": "cutis.audit", "progress": progress}
+    return inspection.audit(table, out, spec=spec, **options)
 
 
 def evaluate(

@@ -6,9 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cutis.errors import ArtifactError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")  # first characters that a spreadsheet runs or swallows
 
@@ -46,6 +49,13 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, data: Any) -> None:
     """Write indented JSON whole or not at all; NaN is refused, because JSON has none."""
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, table: "pd.DataFrame") -> None:
+    """Write a table as CSV, whole or not at all, with its texts ``guarded``."""
+    words = table.select_dtypes(["object", "str"]).columns
+    safe = table.assign(**{c: table[c].map(lambda cell: guarded(cell) if isinstance(cell, str) else cell) for c in words})
+    write_text(path, safe.to_csv(index=False, lineterminator="\r\n"))  # so that a return in a name is quoted
 
 
 def read_json(path: Path) -> Any:

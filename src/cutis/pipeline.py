@@ -10,8 +10,10 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from cutis import answers, provenance
+from cutis import answers, inspection, provenance
 from cutis import resume as resuming
+from cutis.audit.findings import Depth
+from cutis.audit.subject import Subject
 from cutis.data import balance, labels, proof, splits
 from cutis.data import cache as caches
 from cutis.data.cache import Cache
@@ -21,7 +23,7 @@ from cutis.errors import ArtifactError, CutisError, DataError, LeakError
 from cutis.files import cache_folder
 from cutis.models import build, predict
 from cutis.models.build import Classifier
-from cutis.progress import Progress
+from cutis.progress import Heeding, Progress
 from cutis.randomness import stream
 from cutis.recipe import Augment, Recipe, augments
 from cutis.report import page
@@ -83,12 +85,14 @@ def train(
     progress: Progress | None = None,
     pictures: Cache | None = None,
     report: bool = True,
+    audit: Depth = "none",
 ) -> Run:
     """Train a recipe on a table and leave a run folder with model, predictions, figures and report.
 
     ``how`` says in words where a given split came from; ``pictures`` are the table's images where they are in memory already; without
-    ``report`` no page is written. Raises LeakError where the split leaks and ``allow_leaks`` is not set; ArtifactError where ``out``
-    holds something already, or where the data changed before a resume; Interrupted after SIGINT or SIGTERM, when all is saved.
+    ``report`` no page is written; ``audit`` is how much of an audit the run's folder begins with. Raises LeakError where the split leaks
+    and ``allow_leaks`` is not set; ArtifactError where ``out`` holds something already, or where the data changed before a resume;
+    Interrupted after SIGINT or SIGTERM, when all is saved.
     """
     run, progress = Run(out), progress or Progress()
     if spec.ensemble is not None:
@@ -119,6 +123,10 @@ def train(
         about = provenance.about(ready.table, ready.cache, ready.proof, classes) | {"command": command, "started": started}
         about["split"]["how"], about["model"] = how, facts
         run.provenance = about
+        if audit != "none":
+            whole = table.assign(split=table["image"].map(ready.table.set_index("image")["split"]))
+            heeding = Heeding(progress, interrupt.check)
+            inspection.of_run(run, Subject(whole, ready.cache, spec, quick=audit == "quick", progress=heeding), command)
         model = _fit(run, ready, spec, model, interrupt, progress)
         sets = {}
         for name in ("val", "test"):

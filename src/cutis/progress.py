@@ -32,3 +32,22 @@ class Progress:
             yield lambda done, total: self.step(name, done, total)
         finally:
             self.seconds[name] = round(self.seconds.get(name, 0) + time.perf_counter() - started, 3)
+
+
+class Heeding(Progress):
+    """Another progress that calls ``check`` at every step, which raises where the work is to stop."""
+
+    def __init__(self, inner: Progress, check: Callable[[], None]) -> None:
+        self.inner, self.check, self.seconds = inner, check, inner.seconds
+        self.say, self.warn = inner.say, inner.warn  # type: ignore[method-assign]
+
+    def step(self, part: str, done: int, total: int) -> None:
+        """Heed, then tell."""
+        self.check()
+        self.inner.step(part, done, total)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[OnStep]:
+        """A part of the other, heeded."""
+        with self.inner.part(name) as on_step:
+            yield lambda done, total: (self.check(), on_step(done, total))[1]

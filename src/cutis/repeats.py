@@ -6,6 +6,7 @@ import pandas as pd
 
 from cutis import pipeline, provenance
 from cutis import resume as resuming
+from cutis.audit.findings import Depth
 from cutis.data import splits
 from cutis.data.table import describe
 from cutis.errors import CutisError
@@ -28,10 +29,12 @@ def train(
     resume: bool = False,
     command: str = "",
     progress: Progress | None = None,
+    audit: Depth = "none",
 ) -> Run:
     """Train ``folds`` folds (each group is tested once) or ``seeds`` seeds (one split, other random starts) below ``out``.
 
-    Finished parts are kept on a resume. Raises CutisError where both or neither are asked for, or where there is nothing to test on.
+    Finished parts are kept on a resume. The data are audited once, in the folder of the first part. Raises CutisError where both or
+    neither are asked for, or where there is nothing to test on.
     """
     if bool(folds) == bool(seeds):
         raise CutisError("Give either --folds K or --seeds N.")
@@ -51,7 +54,15 @@ def train(
             begun = (part.folder / "recipe.json").is_file()
             try:
                 pipeline.train(
-                    table, variant, part.folder, how=how, allow_leaks=allow_leaks, resume=begun, command=command, progress=progress
+                    table,
+                    variant,
+                    part.folder,
+                    how=how,
+                    allow_leaks=allow_leaks,
+                    resume=begun,
+                    command=command,
+                    progress=progress,
+                    audit=audit if name == parts[0][0] else "none",
                 )
             except BaseException:
                 if not run.parts:  # refused or stopped before anything was trained

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -11,7 +11,7 @@ from typing import IO, Any
 import pandas as pd
 
 from cutis.errors import ArtifactError, LockedError
-from cutis.files import guarded, read_json, unguarded, write_json, write_text
+from cutis.files import read_json, unguarded, write_csv, write_json, write_text
 from cutis.predictions import Predictions
 from cutis.recipe import Recipe, validated
 
@@ -65,6 +65,16 @@ class Run:
         write_json(self.folder / "metrics.json", data)
 
     @property
+    def fitted(self) -> dict[str, Any]:
+        """What was fitted on validation after training; empty where nothing was."""
+        path = self.folder / "fitted.json"
+        return dict(read_json(path)) if path.is_file() else {}
+
+    @fitted.setter
+    def fitted(self, data: dict[str, Any]) -> None:
+        write_json(self.folder / "fitted.json", data)
+
+    @property
     def table(self) -> pd.DataFrame:
         """The rows after the split, as split.csv holds them."""
         return _read_csv(self.folder / "split.csv")
@@ -113,9 +123,7 @@ class Run:
 
     def save_table(self, name: str, table: pd.DataFrame) -> None:
         """Write a table of the run (split, history, unreadable) as CSV."""
-        words = table.select_dtypes(["object", "str"]).columns
-        safe = table.assign(**{c: table[c].map(guarded, na_action="ignore") for c in words})
-        write_text(self.folder / f"{name}.csv", safe.to_csv(index=False, lineterminator="\r\n"))  # so that a return in a name is quoted
+        write_csv(self.folder / f"{name}.csv", table)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -143,6 +151,15 @@ class Run:
                     self.folder.rmdir()  # refused before anything was written
 
 
+def distinct(folders: Sequence[Path]) -> list[str]:
+    """Names of run folders: the last part of the path where that tells them apart, else the path below what they share."""
+    short = [folder.resolve().name for folder in folders]
+    if len(set(short)) == len(short):
+        return short
+    shared = os.path.commonpath([folder.resolve() for folder in folders])
+    return [Path(os.path.relpath(folder.resolve(), shared)).as_posix() for folder in folders]
+
+
 def stage_set(part: str, stage: int) -> str:
     """What the answers for validation or test after a stage, counted from 1, are called: ``test-stage-1``."""
     return f"{part}-stage-{stage}"
@@ -167,5 +184,5 @@ def _read_csv(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise ArtifactError(f"The run has no {path.name} ({path}). It is unfinished or damaged; go on with --resume or train anew.")
     table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, "str"), keep_default_na=False, na_values=[""])
-    words = table.select_dtypes(["object", "str"]).columns
+    words: list[str] = list(table.select_dtypes("str"))
     return table.assign(**{c: table[c].map(unguarded, na_action="ignore") for c in words})

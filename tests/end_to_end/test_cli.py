@@ -21,6 +21,8 @@ from cutis.train.checkpoint import Interrupted
 Cutis = Callable[..., Any]
 
 FILES = {
+    "audit/audit.html",
+    "audit/audit.json",
     "history.csv",
     "metrics.json",
     "model.safetensors",

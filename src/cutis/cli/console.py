@@ -16,6 +16,7 @@ NAMES = {
     "draw": "Drawing",
     "read": "Reading",
     "cache": "Decoding",
+    "files": "Looking at pictures",
     "split": "Splitting",
     "proof": "Checking the split",
     "features": "Frozen backbone",
@@ -24,6 +25,11 @@ NAMES = {
     "predict": "Predicting",
     "evaluate": "Measuring",
 }
+
+
+def named(part: str) -> str:
+    """A part of the work in words; one that has none here, a plugin's, by its own name."""
+    return NAMES.get(part, part.capitalize())
 
 
 class JsonProgress(Progress):
@@ -58,7 +64,7 @@ class PlainProgress(JsonProgress):
         if now - self._said >= self.EVERY and done > first:
             self._said = now
             left = (now - start) / (done - first) * (total - done)
-            self.say(f"{NAMES[part]}: {done:,} of {total:,}, {duration(left)} left")
+            self.say(f"{named(part)}: {done:,} of {total:,}, {duration(left)} left")
 
 
 class TerminalProgress(Progress):
@@ -81,14 +87,14 @@ class TerminalProgress(Progress):
     def step(self, part: str, done: int, total: int) -> None:
         """Move the live line."""
         if self._bar is not None:
-            self._bar.update(self._task, description=NAMES[part], completed=done, total=total, count=f"{done:,} of {total:,}")
+            self._bar.update(self._task, description=named(part), completed=done, total=total, count=f"{done:,} of {total:,}")
 
     @contextmanager
     def part(self, name: str) -> Iterator[OnStep]:
         """A live line while the part lasts."""
         columns = (TextColumn("{task.description}"), BarColumn(30), TextColumn("{task.fields[count]}"), TimeRemainingColumn())
         with Bar(*columns, console=self.console, transient=True) as self._bar, super().part(name) as on_step:
-            self._task = self._bar.add_task(NAMES[name], total=None, count="")
+            self._task = self._bar.add_task(named(name), total=None, count="")
             try:
                 yield on_step
             finally:

@@ -11,6 +11,7 @@ import pandas as pd
 import typer
 
 from cutis import recipe as recipes
+from cutis.audit.findings import Depth
 from cutis.cli.app import Json, command, number, progress, show_json
 from cutis.errors import CutisError
 from cutis.progress import Progress
@@ -46,6 +47,7 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the recipe: stages.0.lr=1e-4; repeatable.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in RUN.")] = False,
+    audit: Annotated[Depth | None, typer.Option(help="How much to audit before training: quick if not given.")] = None,
     allow_leaks: Annotated[bool, typer.Option("--allow-leaks", help="Train although the split leaks; every page says so.")] = False,
     allow_outside: Outside = None,
     as_json: Json = False,
@@ -56,6 +58,7 @@ def train(
 
     ui = progress(as_json)
     asked: dict[str, Any] = {"split": split, "map": label_map, "folds": folds or 0, "seeds": seeds or 0, "allow_leaks": allow_leaks}
+    asked["audit"] = audit
     if resume:
         _only_data({"recipe": recipe, "set": settings, **asked})
         run = Run.open(out)
@@ -75,6 +78,7 @@ def train(
         "split": request["split"] and str(Path(request["split"]).resolve()),
     }
     options: dict[str, Any] = {"how": how, "allow_leaks": request["allow_leaks"], "resume": resume, "command": command(), "progress": ui}
+    options["audit"] = request["audit"] or "quick"
     with resumable(out):
         if request["folds"] or request["seeds"]:
             run = repeats.train(table, spec, out, folds=request["folds"], seeds=request["seeds"], **options)
@@ -157,7 +161,8 @@ def demo(
     table, how = read([str(table_file)], None, None, None, ui)
     table.attrs["request"] = {"data": [str(table_file.resolve())]}
     with resumable(out / "run"):
-        run = pipeline.train(table, recipes.load("demo").changed(seed=seed), out / "run", how=how, command=command(), progress=ui)
+        spec = recipes.load("demo").changed(seed=seed)
+        run = pipeline.train(table, spec, out / "run", how=how, command=command(), progress=ui, audit="quick")
     conclude(run, "test", as_json)
 
 

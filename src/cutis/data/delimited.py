@@ -10,10 +10,12 @@ from pathlib import Path
 import pandas as pd
 
 from cutis.errors import DataError
+from cutis.files import FORMULA, unguarded
 
 SUFFIXES = (".csv", ".tsv", ".txt")
 _SEPARATORS = (",", ";", "\t", "|")
 _HEAD = 1 << 16
+_GUARDED = tuple("'" + mark for mark in FORMULA)
 
 
 def header(path: Path) -> tuple[str, ...]:
@@ -54,7 +56,16 @@ def rows(path: Path, text: Iterable[str] = ()) -> pd.DataFrame:
     unnamed = [c for c in names if not c]
     if encoding not in ("utf-8", "utf-16"):
         frame.attrs["notes"] = [f"{path.name} is not UTF-8; it is read as {encoding}. Save it as UTF-8 if names look wrong."]
+    words: list[str] = list(frame.select_dtypes("str"))
+    told = frame.attrs
+    frame = frame.assign(**{c: frame[c].map(_plain, na_action="ignore") for c in words})
+    frame.attrs = told
     return frame.drop(columns=unnamed)
+
+
+def _plain(text: str) -> str:
+    """A text as it was before ``files.guarded`` made it safe for spreadsheets."""
+    return unguarded(text) if text.startswith(_GUARDED) else text
 
 
 def _decoded(data: bytes) -> tuple[str, str]:

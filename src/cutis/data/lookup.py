@@ -94,7 +94,7 @@ def locate(names: Sequence[str], root: Path) -> tuple[list[str | None], list[str
     refused: list[str] = []
     unclear: list[str] = []
     for name in names:
-        match = exact.get(_composed(name))
+        match = exact.get(_composed(name)) or _row_of_array(name, root)
         if match is None:
             path = _relative(name.replace("\\", "/"), root)
             fits = _fitting(path, by_stem, root) if path is not None else []
@@ -113,6 +113,13 @@ def locate(names: Sequence[str], root: Path) -> tuple[list[str | None], list[str
     if unclear:
         raise DataError(f"{len(unclear)} names fit several files: {_few(unclear)}. Write their folders in the table too.")
     return found, notes + _missing(names, found, root, len(images))
+
+
+def _row_of_array(name: str, root: Path) -> str | None:
+    """A name that stands for a row of an array in a file below the root or an allowed folder; None for any other."""
+    file, colons, row = name.partition(".npz::")
+    path = _relative(f"{file}.npz", root) if colons else None
+    return f"{path}::{row}" if path is not None and os.path.isfile(root / path) else None  # noqa: PTH113
 
 
 def _missing(names: Sequence[str], found: Sequence[str | None], root: Path, images: int) -> list[str]:

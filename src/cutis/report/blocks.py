@@ -129,3 +129,15 @@ class Photo:
 def gallery(photos: Sequence[tuple[Photo, str | None]]) -> Markup:
     """Photos with their ``data:`` address, side by side; none: a placeholder."""
     return _macro("gallery", photos)
+
+
+def audit_item(photos: Sequence[tuple[Photo, str | None]], note: str, score: str, rest: int) -> Markup:
+    """A thing that an audit found: its pictures, framed together where they are several, and how many more belong to it."""
+    return _macro("audit_item", photos, note, score, rest)
+
+
+def audit_finding(
+    finding: Any, anchor: str, severity: str, commands: Sequence[str], first: Sequence[Markup], others: Sequence[Markup], rest: int
+) -> Markup:
+    """A finding of an audit: badge, sentence, advice, what mends it, its first things, those behind a line, how many are not shown."""
+    return _macro("audit_finding", finding, anchor, severity, commands, first, others, rest)

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from cutis.files import write_text
+from cutis.files import read_json, write_text
 from cutis.predictions import Predictions
 from cutis.recipe import Recipe
 from cutis.registry import Registry
@@ -53,9 +53,23 @@ class Context:
         return self.run.metrics
 
     @cached_property
+    def fitted(self) -> dict[str, Any]:
+        """What was fitted on validation after training; empty where nothing was."""
+        return self.run.fitted
+
+    @cached_property
     def table(self) -> pd.DataFrame | None:
         """The rows after the split; none for a run of runs, which has none of its own."""
         return self.run.table if (self.run.folder / "split.csv").is_file() else None
+
+    @cached_property
+    def audit(self) -> tuple[str, dict[str, Any]] | None:
+        """Where the page of the audit lies, seen from the report, and what audit.json says; the first part's for a run of runs; or none."""
+        for run in (self.run, *self.run.parts):
+            folder = run.folder / "audit"
+            if (folder / "audit.json").is_file():
+                return f"{folder.relative_to(self.run.folder).as_posix()}/audit.html", dict(read_json(folder / "audit.json"))
+        return None
 
     @cached_property
     def main(self) -> str | None:

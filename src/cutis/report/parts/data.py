@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from markupsafe import Markup
+
 from cutis.report import blocks, words
 from cutis.report.context import Context, Part, parts
 
@@ -21,6 +23,7 @@ def data(context: Context) -> Part | None:
         body.append(known)
     body += [blocks.items(about["notes"])] if about.get("notes") else []
     body += _unreadable(context)
+    body += _audit(context)
     files = [(f["path"], f["sha256"]) for f in about.get("files", [])]
     if files:
         columns: list[str | blocks.Column] = ["file", blocks.Column("SHA-256", text=True)]
@@ -78,3 +81,15 @@ def _unreadable(context: Context) -> list[Any]:
     columns: list[str | blocks.Column] = ["file", blocks.Column("reason", text=True)]
     title = f"{words.count(len(lost), 'file')} could not be read and {'is' if len(lost) == 1 else 'are'} left out"
     return [blocks.fold(title, blocks.table("Files left out", columns, rows), *more)]
+
+
+def _audit(context: Context) -> list[Markup]:
+    """What the audit found that the run began with, and where its page lies."""
+    if context.audit is None:
+        return []
+    page, told = context.audit
+    depth = "A quick audit of files, exact copies and groups" if told["quick"] else "An audit"
+    serious = [f["sentence"] for section in told["sections"].values() for f in section["findings"] if f["severity"] == "serious"]
+    found = words.found(told["counts"])
+    line = Markup('<p>{} before training found {}: <a href="{}">what is wrong with these data</a>.</p>').format(depth, found, page)
+    return [line, blocks.items(serious)] if serious else [line]

@@ -1,0 +1,17 @@
+"""What the headers of an audited table's pictures say (data/headers.py), read once for all checks."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from cutis.audit.subject import Subject
+from cutis.data import headers
+from cutis.data.headers import Header as Header
+
+
+def read(subject: Subject) -> pd.DataFrame:
+    """A row for each readable picture, in the order of ``subject.readable``, with the columns of ``Header``.
+
+    Use as ``subject.once(headers.read)``.
+    """
+    return headers.read(Path(subject.table.attrs["root"]), subject.readable["image"].tolist())
