@@ -22,6 +22,7 @@ from cutis.data import augment, cache, synthetic
 from cutis.data.table import finish
 
 SIZE, LESIONS = 160, 14
+NOISE = 40  # grey levels: two photographs under as much agree by less than half
 
 Picture = NDArray[np.uint8]
 Change = Callable[[Picture], Picture]
@@ -251,6 +252,20 @@ def test_patients_with_several_lesions_are_noted(tmp_path: Path) -> None:
     (finding,) = [f for f in told.findings if f.kind == "patients-with-several-lesions"]
     assert [set(item.images) for item in finding.items] == [{"0.png", "1.png"}]
     assert told.sentence.startswith("The data come without a split")
+
+
+def test_pictures_that_are_no_copies_but_look_like_one_lesion_are_told_apart(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(0, NOISE, (SIZE, SIZE, 3))
+    pictures = {f"v{n}.png": drawn(n) for n in range(4)}
+    pictures |= {f"grainy{n}.png": np.clip(pictures[f"v{n}.png"] + noise, 0, 255).astype(np.uint8) for n in (2, 3)}
+    data = subject(tmp_path, pictures, lesion=["a", "b", "c", "d", "e", "d"])  # the last is of the lesion of v3
+    told = checks["20 copies"].run(data)
+    assert told is not None
+    (finding,) = told.findings
+    assert finding.kind == "alike-under-different-lesions"
+    assert [set(item.images) for item in finding.items] == [{"v2.png", "grainy2.png"}]
+    assert all(copies.LIKE <= (item.score or 0) < copies.CONFIRMED for item in finding.items)
+    assert data.once(copies.found).clusters == ()
 
 
 @pytest.mark.slow

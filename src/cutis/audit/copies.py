@@ -33,7 +33,10 @@ BLOCK: Final = 4096  # pairs, or pictures, that are looked at together
 CONFIRMED: Final = 0.5
 """Correlation of details from which two pictures are one photograph. Chosen on HAM10000: on 167 images a copy compressed at quality 50 has
 0.57 or more and a 95 % crop 0.62 or more in 99 of 100; of 13,871 candidates under different lesions, 13 are above 0.5, and the others were
-below 0.45, where the search gives up. Two photographs of one lesion taken alike can pass it."""
+below 0.45. Two photographs of one lesion taken alike can pass it."""
+LIKE: Final = registered.GIVE_UP
+"""Correlation of details from which two pictures under different groups are told as perhaps of one lesion. Chosen on HAM10000 too: 37
+pairs under different lesions there have 0.25 or more; looked at as pictures, 21 show one lesion, the first 18 among them."""
 
 Rows = NDArray[np.int64]
 Sets = tuple[tuple[int, ...], ...]
@@ -57,11 +60,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class Copies:
-    """All copies, as positions in ``subject.readable``: ``exact`` sets, ``near`` pairs, the likeliest first, ``clusters`` they make."""
+    """All copies, as positions in ``subject.readable``: ``exact`` sets, ``near`` pairs, the likeliest first, ``clusters`` they make.
+
+    ``alike``: pairs under different groups that are no copies, but perhaps of one lesion.
+    """
 
     exact: Sets
     near: tuple[Pair, ...]
     clusters: Sets
+    alike: tuple[Pair, ...] = ()
 
 
 def exact(subject: Subject) -> Sets:
@@ -85,9 +92,12 @@ def found(subject: Subject) -> Copies:
     with subject.progress.part("near copies") as tell:
         hashes = perceptual.hashed(subject.cache.pixels, stored)
         features = None if subject.features is None else _embedded(subject.features, rows)
-        near = tuple(_confirmed(subject.cache.pixels, stored, rows, _candidates(hashes, features), tell))
+        pairs = _confirmed(subject.cache.pixels, stored, rows, _candidates(hashes, features), tell)
+    near = tuple(pair for pair in pairs if pair.correlation >= CONFIRMED)
+    group = subject.readable["group"].to_numpy()
+    alike = tuple(pair for pair in pairs if pair.correlation < CONFIRMED and group[pair.a] != group[pair.b])
     links = [(members[0], other) for members in same for other in members[1:]] + [(pair.a, pair.b) for pair in near]
-    return Copies(same, near, clusters(len(subject.rows), links))
+    return Copies(same, near, clusters(len(subject.rows), links), alike)
 
 
 def clusters(count: int, links: Sequence[tuple[int, int]]) -> Sets:
@@ -202,7 +212,7 @@ def _embedded(features: NDArray[np.float32], rows: Rows) -> NDArray[np.float32]:
 def _confirmed(
     pixels: NDArray[np.uint8], stored: Rows, rows: Rows, candidates: _Candidates, tell: Callable[[int, int], None]
 ) -> list[Pair]:
-    """The candidates whose pictures are one photograph, the likeliest first."""
+    """The candidates whose pictures may be one photograph, or of one lesion, the likeliest first."""
 
     def match(i: int) -> registered.Match:
         one, other = (perceptual.grey(pixels, stored[place], registered.SIDE) for place in (candidates.a[i], candidates.b[i]))
@@ -212,7 +222,7 @@ def _confirmed(
     with ThreadPoolExecutor(cpu_count() or 1, "cutis-copies") as pool:
         for i, found in enumerate(pool.map(match, range(total))):
             tell(i + 1, total)
-            if found.correlation >= CONFIRMED:
+            if found.correlation >= LIKE:
                 a, b = int(rows[candidates.a[i]]), int(rows[candidates.b[i]])
                 figures = int(candidates.distance[i]), float(candidates.similarity[i]), found.correlation, int(candidates.symmetry[i])
                 pairs.append(Pair(a, b, *figures))

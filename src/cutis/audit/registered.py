@@ -19,7 +19,7 @@ FLOOR: Final = 0.25
 """Variance of detail, in grey levels squared, that is taken for noise of compression: where there is less, nothing agrees."""
 PATCH: Final = 15
 """Side, in pixels, of the patches whose agreement is averaged, so that a ruler or a dark frame alone makes no copy."""
-GIVE_UP: Final = 0.45
+GIVE_UP: Final = 0.25
 """Agreement at the second level below which the third is not tried."""
 OVERLAP: Final = 0.6
 """The smallest share of a picture that must lie within the other."""

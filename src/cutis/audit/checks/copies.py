@@ -33,6 +33,7 @@ def section(subject: Subject) -> Section:
     """Pictures with equal pixels; and, unless the audit is quick, those that are one photograph changed a little."""
     found = subject.once(copies.exact_only if subject.quick else copies.found)
     findings = [*_findings(subject, found.exact, None, "exact"), *_findings(subject, [(p.a, p.b) for p in found.near], found, "near")]
+    findings += _alike(subject, found)
     limits = ["Near copies are looked for in the full audit only."] if subject.quick else _limits(subject)
     return Section(
         "Copies", _sentence(subject, found), tuple(findings), _numbers(subject, found, findings), [_table(findings)], tuple(limits)
@@ -88,6 +89,31 @@ def _findings(subject: Subject, sets: Sequence[tuple[int, ...]], found: copies.C
         )
 
 
+def _alike(subject: Subject, found: copies.Copies) -> Iterator[Finding]:
+    """Pairs that are no copies and yet look like one lesion, where the data say that they are of two."""
+    table = subject.readable
+    kind = kind_of_group(table)
+    if not found.alike or kind == "image":
+        return
+    items = [
+        Item(
+            tuple(table["image"].iloc[list(ends)]),
+            " · ".join(f"{each.label}, {each.group}" for each in table.iloc[list(ends)].itertuples()),
+            pair.correlation,
+        )
+        for pair in found.alike
+        if (ends := (pair.a, pair.b))
+    ]
+    yield Finding(
+        f"alike-under-different-{kind}s",
+        "note",
+        f"{counted(len(items), 'pair')} of images under different {kind}s look so alike that they may show one lesion photographed twice.",
+        "Look at them: about a third were, on the data this was tried on. Give those that are one lesion the same group in the table.",
+        tuple(items),
+        LOOKED,
+    )
+
+
 def _joined(count: int, sets: Sequence[tuple[int, ...]]) -> copies.Sets:
     return copies.clusters(count, [(members[0], other) for members in sets for other in members[1:]])
 
@@ -118,6 +144,7 @@ def _numbers(subject: Subject, found: copies.Copies, findings: Sequence[Finding]
         "exact_images": sum(map(len, found.exact)),
         "near_pairs": None if subject.quick else len(found.near),
         "near_images": None if subject.quick else len({i for pair in found.near for i in (pair.a, pair.b)}),
+        "alike_pairs": None if subject.quick else len(found.alike),
         "clusters": len(found.clusters),
         "largest_cluster": max(map(len, found.clusters), default=0),
         "mirrored_or_turned": int(turned[1:].sum()),
