@@ -6,7 +6,8 @@ and on a balanced set. Here both come from the same answers: on equally frequent
 
     cutis study run isic2019 --data ISIC_2019_Training_GroundTruth.csv --scale full --out isic2019
 
-Cost: a day on a GPU in full; at the scale cpu (2,500 images of 128 pixels, three epochs a stage) an expected 45 minutes on two cores.
+Cost: a day on a GPU in full; at the scale cpu (2,500 images of 128 pixels, three epochs a stage) 50 minutes of processor time,
+about 25 minutes on two cores.
 Expect figures below the printed ones: a lesion stays in one part, and no training image is in the balanced figure.
 """
 
@@ -185,7 +186,7 @@ def isic2019() -> Study:
         expects="Below the printed figures: no lesion is in two parts here, and balanced figures come from the same test images.",
         split=SPLIT,
         tables=tables,
-        cpu=Scale("cpu", images=2500, size=128, epochs=3, candidates=6, minutes=45),
+        cpu=Scale("cpu", images=2500, size=128, epochs=3, candidates=6, minutes=25),
         arms=ARMS,
         published=(
             after_stages("xception-binary", "Benign or malignant", BINARY),
