@@ -27,7 +27,21 @@ if TYPE_CHECKING:
     Map = Mapping[str, str] | str | Sequence[str] | None
     __version__: str
 
-__all__ = ["CutisClassifier", "Predictions", "Recipe", "Run", "audit", "ensemble", "evaluate", "read", "search", "study", "train"]
+__all__ = [
+    "CutisClassifier",
+    "Predictions",
+    "Recipe",
+    "Run",
+    "audit",
+    "compare",
+    "ensemble",
+    "evaluate",
+    "read",
+    "scope",
+    "search",
+    "study",
+    "train",
+]
 
 _HOMES = {
     "CutisClassifier": "cutis.estimator",
@@ -103,17 +117,25 @@ def audit(
 
 
 def evaluate(
-    run: Run | str | Path, data: Data, name: str, *, map: Map = None, ignore_unknown: bool = False, progress: Progress | None = None
+    run: Run | str | Path,
+    data: Data,
+    name: str,
+    *,
+    map: Map = None,
+    ignore_unknown: bool = False,
+    prior: Mapping[str, float] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Answer other data with a run's model; the figures are added to the run under ``name`` and returned (docs/formats.md).
 
-    ``data`` and ``map``: as for ``train``. Raises DataError for labels the model does not know, unless ``ignore_unknown``.
+    ``data`` and ``map``: as for ``train``. ``prior``: how frequent each class is where these data are from; answers are then corrected for
+    that, too. Raises DataError for labels the model does not know, unless ``ignore_unknown``.
     """
     from cutis import pipeline
     from cutis.runs import Run
 
     run = run if isinstance(run, Run) else Run.open(run)
-    return pipeline.evaluate(run, _table(data, map), name, ignore_unknown=ignore_unknown, progress=progress)
+    return pipeline.evaluate(run, _table(data, map), name, ignore_unknown=ignore_unknown, prior=prior or {}, progress=progress)
 
 
 def ensemble(
@@ -133,6 +155,7 @@ def ensemble(
     fitted on validation. Raises CutisError (a ValueError) that says what to do: LeakError where a member was trained on what another is
     judged by, unless ``allow_leaks``; DataError, ArtifactError.
     """
+    from cutis import fitting
     from cutis.ensemble import make
     from cutis.report import page
     from cutis.runs import Run
@@ -140,8 +163,49 @@ def ensemble(
     folders = [run.folder if isinstance(run, Run) else run for run in runs]
     spec = make.recipe(folders, out, method=method, weights=weights, options=dict(options or {}))
     run = make.make(spec, out, allow_leaks=allow_leaks, command="cutis.ensemble", progress=progress)
+    with run.lock():
+        fitting.fit(run)
     page.write(run)
     return run
+
+
+def compare(
+    runs: Sequence[Run | str | Path], out: str | Path | None = "compare", *, name: str = "test", figures: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Set runs side by side on the images of the set ``name``, as ``cutis compare`` does; what compare.json holds (docs/formats.md).
+
+    ``figures``: whole-table ones (``f1_macro``), of one class (``f1/mel``) or of each (``f1/*``). ``out``: the folder of compare.html and
+    compare.json; None writes nothing. Raises DataError naming the runs that answered other images, CutisError for an unknown figure.
+    """
+    from pathlib import Path
+
+    from cutis import comparison
+    from cutis.report import compare as page
+
+    folders = [run if isinstance(run, str | Path) else run.folder for run in runs]
+    told = comparison.compare(folders, name=name, figures=figures, command="cutis.compare")
+    if out is not None:
+        page.write(Path(out), told)
+    return told
+
+
+def scope(
+    run: Run | str | Path, data: str | Path | Sequence[str | Path] | None = None, name: str = "", *, progress: Progress | None = None
+) -> dict[str, Any]:
+    """What share of pictures a run refuses as unlike those it was trained on, as ``cutis scope`` does; what scope.json then holds.
+
+    ``data``: folders or files of pictures, labelled or not, which are added to the run under ``name``; None: only the run's own validation
+    and test images. Raises CutisError (a ValueError) that says what to do.
+    """
+    from pathlib import Path
+
+    from cutis import scoping
+    from cutis.data import piles
+    from cutis.runs import Run
+
+    run = run if isinstance(run, Run) else Run.open(run)
+    table = None if data is None else piles.read(*([data] if isinstance(data, str | Path) else data))
+    return scoping.refuse(run, table, name, progress)
 
 
 def search(

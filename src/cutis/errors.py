@@ -1,6 +1,5 @@
 """What goes wrong for a user, one class an exit code (docs/formats.md lists the codes)."""
 
-
 FINDINGS = 8
 """Exit code of a command that did its work and found what must be looked at: serious in an audit, impossible in a claim."""
 

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from cutis import answers, inspection, provenance
+from cutis import answers, fitting, inspection, provenance, scoping, slicing
 from cutis import resume as resuming
 from cutis.audit.findings import Depth
 from cutis.audit.subject import Subject
@@ -20,6 +20,7 @@ from cutis.data.cache import Cache
 from cutis.data.loaders import Pixels
 from cutis.ensemble import answers as combined
 from cutis.errors import ArtifactError, CutisError, DataError, LeakError
+from cutis.evaluate.priors import Shares
 from cutis.files import cache_folder
 from cutis.models import build, predict
 from cutis.models.build import Classifier
@@ -133,7 +134,15 @@ def train(
             chosen = (ready.table["split"] == name).to_numpy()
             if chosen.any():
                 sets[name] = ready.table[chosen], Pixels(ready.cache, ready.rows[chosen], Augment(), predict.device())
+        if report and scoping.free(model, spec):
+            heeding = Heeding(progress, interrupt.check)
+            scoping.of_training(run, model, spec, ready.table, ready.cache, ready.rows, heeding)
         answers.of_training(run, model, spec, sets, about, progress)
+        with progress.part("fit"):
+            fitting.fit(run)
+        if report:
+            with progress.part("groups"):
+                slicing.own(run)
         about |= {"finished": provenance.now(), "seconds": progress.seconds}
         run.provenance = about
         if report:
@@ -142,10 +151,19 @@ def train(
     return run
 
 
-def evaluate(run: Run, table: pd.DataFrame, name: str, *, ignore_unknown: bool = False, progress: Progress | None = None) -> dict[str, Any]:
+def evaluate(
+    run: Run,
+    table: pd.DataFrame,
+    name: str,
+    *,
+    ignore_unknown: bool = False,
+    prior: Shares = (),
+    progress: Progress | None = None,
+) -> dict[str, Any]:
     """Answer other data with a run's model and add the figures under ``name``, whose earlier ones they replace.
 
-    Raises DataError where labels are not the model's, or none is known.
+    ``prior``: how frequent the classes are where these data are from (priors.given); answers are then corrected for that, too. Raises
+    DataError where labels are not the model's, or none is known.
     """
     progress = progress or Progress()
     if name in ("train", "val", "test") or stage_of(name) or not name.replace("-", "").replace("_", "").isalnum():
@@ -158,10 +176,14 @@ def evaluate(run: Run, table: pd.DataFrame, name: str, *, ignore_unknown: bool =
     if not run.finished:
         raise ArtifactError(f"The run in {run.folder} is unfinished. Go on with: cutis train --out {run.folder} --resume")
     with run.lock():
+        if fitting.due(run):
+            fitting.fit(run)
+        if prior:
+            fitting.shares(run, prior)
         if run.recipe.ensemble is not None:
             files = provenance.files(table)
             combined.evaluate(run, table, name, files=files, ignore_unknown=ignore_unknown, progress=progress)
-            page.write(run)
+            _concluded(run, name, table, prior)
             return dict(run.metrics[name])
         model, spec = build.load(run.model_file)
         build.placed(model, predict.device())
@@ -183,8 +205,17 @@ def evaluate(run: Run, table: pd.DataFrame, name: str, *, ignore_unknown: bool =
             "seconds": progress.seconds,
         }
         run.provenance = about
-        page.write(run)
+        _concluded(run, name, table, prior)
     return dict(run.metrics[name])
+
+
+def _concluded(run: Run, name: str, table: pd.DataFrame, prior: Shares) -> None:
+    """Measure on an evaluated set what was fitted, and for whom the model works, and make the page."""
+    fitting.measure(run, name)
+    slicing.measure(run, name, table)
+    if prior:
+        fitting.correct(run, [name], prior)
+    page.write(run)
 
 
 def trained_classes(table: pd.DataFrame) -> tuple[str, ...]:
@@ -204,6 +235,7 @@ def _checked(table: pd.DataFrame, spec: Recipe, allow_leaks: bool) -> tuple[Clas
     table = splits.split(table, spec.split)
     heed(proof.prove(table), allow_leaks)
     classes = trained_classes(table)
+    fitting.checked(spec.evaluate, classes)
     trained = answers.codes(table.loc[table["split"] == "train", "label"], classes)
     for within in map(spec.within, spec.stages):
         losses.function(within.loss, torch.ones(len(classes)), classes)

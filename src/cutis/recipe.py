@@ -39,7 +39,7 @@ Side = Annotated[int, Field(gt=0)]
 Factor = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0)]
 Options = Annotated[dict[str, Any], AfterValidator(_as_json)]
-Head = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 ClassWeights = str | tuple[float, ...]
 
 
@@ -148,7 +148,7 @@ class Model(Part):
     """A timm name, or one of Cutis's own (plain_cnn)."""
     weights: str = "pretrained"
     """pretrained (CUTIS_WEIGHTS, then the Hugging Face hub), none (from scratch), or a safetensors file."""
-    head: Head = ("pool",)
+    head: Names = ("pool",)
     """Layers between the backbone's last feature map and the class logits, for example ("pool", "dense:128", "relu", "dropout:0.2");
     the last dense layer, one unit a class, is added, unless the head ends with cosine:SCALE."""
     scaling: Literal["backbone", "unit"] = "backbone"
@@ -254,6 +254,16 @@ class Evaluation(Part):
     """Confidence level of the intervals."""
     stages: bool = False
     """Also answer validation and test after each stage but the last."""
+    calibration: str = "temperature"
+    """How probabilities are corrected on validation after training: none, temperature, vector, isotonic, or a registered function."""
+    watch: Names = ()
+    """Classes that matter most, such as ("mel", "bcc"), for which thresholds are chosen; none: those that are known to be malignant."""
+    sensitivity: float = Field(0.9, gt=0, lt=1)
+    """The sensitivity for the watched classes that thresholds are chosen to reach, on validation."""
+    coverage: float = Field(0.9, gt=0, lt=1)
+    """The share of images whose set of possible classes is to hold the true one (conformal prediction)."""
+    in_scope: float = Field(0.95, gt=0, lt=1)
+    """The share of validation images that the limit for being out of scope lets pass."""
 
 
 class Ensemble(Part):

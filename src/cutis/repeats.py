@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cutis import pipeline, provenance
+from cutis import pipeline, provenance, slicing
 from cutis import resume as resuming
 from cutis.audit.findings import Depth
 from cutis.data import splits
@@ -97,4 +97,5 @@ def _pool(run: Run, parts: list[Run], spec: Recipe, table: pd.DataFrame, command
         "data": abouts[0]["data"] | {"summary": describe(table)},
         "seconds": {k: round(sum(a["seconds"].get(k, 0) for a in abouts), 3) for k in abouts[0]["seconds"]},
     }
+    slicing.own(run)
     page.write(run)

@@ -31,15 +31,18 @@ def as_markdown(table: Table) -> list[str]:
     if not table.rows:
         return []
     head = [
-        "| " + " | ".join(map(_escaped, table.columns)) + " |",
+        "| " + " | ".join(map(_cell, table.columns)) + " |",
         "|" + "|".join(" --- " if c in table.words or not i else " ---: " for i, c in enumerate(table.columns)) + "|",
     ]
-    return head + ["| " + " | ".join(_escaped(c) for c in row) + " |" for row in table.rows]
+    return head + ["| " + " | ".join(_cell(c) for c in row) + " |" for row in table.rows]
 
 
-def _escaped(cell: Cell) -> str:
-    text = cell.text if isinstance(cell, Link) else cell
+def escaped(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
     for mark in ("\\", "|", "<", "*", "_", "`"):
         text = text.replace(mark, "\\" + mark)
-    text = text.replace("\n", "<br>")
-    return f"[{text}]({quote(cell.href)})" if isinstance(cell, Link) else text
+    return text.replace("](", "]\\(").replace("\n", "<br>")
+
+
+def _cell(cell: Cell) -> str:
+    return f"[{escaped(cell.text)}]({quote(cell.href)})" if isinstance(cell, Link) else escaped(cell)

@@ -23,6 +23,8 @@ Cutis = Callable[..., Any]
 FILES = {
     "audit/audit.html",
     "audit/audit.json",
+    "card.md",
+    "fitted.json",
     "history.csv",
     "metrics.json",
     "model.safetensors",

@@ -26,7 +26,7 @@ def folds(drawn: Path, tiny: Recipe, tmp_path_factory: pytest.TempPathFactory) -
 def test_folds_test_each_image_once_and_the_spread_is_that_of_the_runs(folds: Run, drawn: Path) -> None:
     assert [part.folder.name for part in folds.parts] == ["fold-0", "fold-1"]
     assert {p.name for p in folds.folder.iterdir()} == {
-        *("fold-0", "fold-1", "predictions", "figures", "metrics.json", "provenance.json", "recipe.json", "report.html")
+        *("fold-0", "fold-1", "predictions", "figures", "card.md", "metrics.json", "provenance.json", "recipe.json", "report.html")
     }
     assert folds.finished
     assert sorted(folds.predictions().images) == sorted(pd.read_csv(drawn)["image"])

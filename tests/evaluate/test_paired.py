@@ -12,7 +12,7 @@ from scipy import stats
 
 from cutis.errors import CutisError, DataError
 from cutis.evaluate.intervals import bootstrap_weights
-from cutis.evaluate.paired import differences, each_difference, holm, mcnemar
+from cutis.evaluate.paired import aligned, differences, each_difference, every_difference, expanded, holm, less_is_better, mcnemar, values
 
 OPTIONS = {"replicates": 400, "level": 0.9, "seed": 3}
 
@@ -170,3 +170,40 @@ def test_holm_rejects_what_the_step_down_procedure_rejects(p_values, alpha):
             break
         rejected.add(index)
     assert {i for i, p in enumerate(holm(p_values)) if p <= alpha} == rejected
+
+
+def test_every_two_of_several_sides_are_compared_as_two_alone_are(noisy):
+    first = noisy([30, 20, 10])
+    sides = [[first], [other(first, 1)], [other(first, 2), other(first, 3)]]
+    names = ["accuracy", "f1/*"]
+    found = every_difference(sides, names, **OPTIONS)
+    assert list(found) == [(0, 1), (0, 2), (1, 2)]
+    for (i, j), differs in found.items():
+        assert differs == differences(sides[i], sides[j], names, **OPTIONS)
+    own = values(sides[1][0], expanded(names, first.classes))
+    assert own["accuracy"] == pytest.approx(sk.accuracy_score(first.labels, sides[1][0].predicted))
+    assert own["f1/b"] == pytest.approx(sk.f1_score(first.labels, sides[1][0].predicted, average=None)[1])
+
+
+def test_of_which_figures_less_is_better():
+    assert [
+        name for name in ("log_loss", "brier", "ece", "mean_absolute_error", "accuracy", "f1_macro", "auroc/a") if less_is_better(name)
+    ] == [
+        "log_loss",
+        "brier",
+        "ece",
+        "mean_absolute_error",
+    ]
+
+
+def test_rows_are_put_in_the_order_of_another_run(noisy):
+    one = noisy([6, 4])
+    turned = one.rows(np.arange(10)[::-1]).over(("b", "a"))
+    again = aligned(turned, one, "x", "y", "test").over(one.classes)
+    assert again.images.tolist() == one.images.tolist()
+    assert again.labels.tolist() == one.labels.tolist()
+    assert again.probabilities.tolist() == one.probabilities.tolist()
+    with pytest.raises(DataError, match="x and y answered different images in the set test: 0 only in x, 1 only in y, for example i00009"):
+        aligned(one.rows(range(9)), one, "x", "y", "test")
+    with pytest.raises(DataError, match="10 images of the set test have other labels in x than in y"):
+        aligned(replace(one, labels=1 - one.labels), one, "x", "y", "test")

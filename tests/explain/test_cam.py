@@ -1,7 +1,9 @@
 """Heat maps: equal to pytorch-grad-cam's and to a hand calculation, one pass for all that shares it, and a model left as it was."""
 
+import warnings
 from collections.abc import Callable
 from copy import deepcopy
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -38,12 +40,14 @@ def images(count: int = 3, size: tuple[int, int] = (64, 64), seed: int = 0) -> T
     return torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(seed))
 
 
-def oracle(model: build.Classifier, target: nn.Module, x: Tensor, reshape: Any = None, method: str = "GradCAM") -> NDArray[np.float32]:
+def oracle(
+    model: build.Classifier, target: nn.Module, x: Tensor, reshape: Any = None, method: str = "GradCAM", **options: Any
+) -> NDArray[np.float32]:
     """pytorch-grad-cam's maps at image size, B x classes x H x W."""
     library = pytest.importorskip("pytorch_grad_cam", reason="the oracle grad-cam is not installed: pip install cutis[dev]")
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-    with getattr(library, method)(model, [target], reshape_transform=reshape) as peer:
+    with getattr(library, method)(model, [target], reshape_transform=reshape, **options) as peer:
         return np.stack([peer(x, [ClassifierOutputTarget(k)] * len(x)) for k in range(len(CLASSES))], 1)
 
 
@@ -99,13 +103,42 @@ def test_other_methods_equal_those_of_pytorch_grad_cam(name: str, method: str, p
     np.testing.assert_allclose(cams.resized(ours.maps, (x.shape[2], x.shape[3])), oracle(model, target, x, reshape, peer), atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["plain", "vit"])
+def test_score_cam_equals_that_of_pytorch_grad_cam(name: str) -> None:
+    model, x, target, reshape = network(name)
+    ours = cams.cam(model, x[:2], "all", method="scorecam")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the library's own
+        theirs = oracle(model, target, x[:2], reshape, "ScoreCAM")
+    np.testing.assert_allclose(cams.resized(ours.maps, (x.shape[2], x.shape[3])), theirs, atol=1e-3)
+
+
+@pytest.mark.parametrize(("method", "peer"), [("xgradcam", "XGradCAM"), ("eigengradcam", "EigenGradCAM"), ("ablationcam", "AblationCAM")])
+@pytest.mark.parametrize("name", ["plain", "vit"])
+def test_methods_of_pytorch_grad_cam_are_reached_and_leave_the_model_as_it_was(name: str, method: str, peer: str) -> None:
+    model, x, target, reshape = network(name)
+    build.trainable(model, "head")
+    before = state(model)
+    ours = cams.cam(model, x, "all", method=method)
+    assert state(model) == before
+    model.requires_grad_(True)
+    options: dict[str, Any] = {}
+    if peer == "AblationCAM" and reshape:
+        from pytorch_grad_cam.ablation_layer import AblationLayerVit
+
+        options["ablation_layer"] = AblationLayerVit()
+    theirs = oracle(model, target, x, reshape, peer, **options)
+    np.testing.assert_allclose(cams.resized(ours.maps, (x.shape[2], x.shape[3])), theirs, atol=1e-4)
+
+
 def test_eigencam_is_the_first_principal_component_and_positive_where_activations_are_strong() -> None:
     pytest.importorskip("pytorch_grad_cam", reason="the oracle grad-cam is not installed: pip install cutis[dev]")
     from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
 
     activations = torch.randn(4, 7, 5, 6, generator=torch.Generator().manual_seed(0)).relu()
     activations[:, :3, 1:3, 2:4] += 2  # an object
-    ours = cams.cams["eigencam"](activations, torch.zeros(4, 2, 7, 5, 6)).numpy()
+    seen: Any = SimpleNamespace(activations=activations, classes=torch.zeros(4, 2))
+    ours = cams.cams["eigencam"](seen).numpy()
     theirs = get_2d_projection(activations.numpy())  # in either sign
     np.testing.assert_allclose(np.abs(ours), np.abs(theirs)[:, None].repeat(2, 1), atol=1e-4)
     assert (ours[:, :, 1:3, 2:4].mean((2, 3)) > ours.mean((2, 3)) + 1).all()

@@ -27,7 +27,7 @@ def test_the_title_names_the_class_missed_most() -> None:
 )
 def test_the_reliability_title_says_which_way_it_errs(said: float, right: float, title: str) -> None:
     bins = Reliability(np.array([said]), np.array([right]), np.array([0.7]), np.array([0.9]), 40.0)
-    assert figures.reliability(bins, words.NOTICE).title == title
+    assert figures.reliability("reliability", bins, words.NOTICE).title == title
 
 
 def test_inline_takes_the_page_colours_and_its_own_ids() -> None:

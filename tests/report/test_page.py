@@ -97,12 +97,14 @@ def test_the_first_screen_says_what_how_good_against_what_and_not_for_what(run: 
     test, text = run.metrics["test"], walk.text
     f = test["balanced_accuracy"]
     assert "A linear head on frozen MobileNetV2 features" in text
-    assert "9,114 images of 5,611 lesions in 7 classes. Tested on 1,232 images, none of which shares a lesion or a picture" in text
+    assert "HAM10000_metadata.csv: 9,114 images of 5,611 lesions in 7 classes. Tested on 1,232 images, none of which" in text
+    assert "shares a lesion or a picture with training." in text
     assert f"{f['value']:.3f} [{f['low']:.3f}, {f['high']:.3f}] 1,232 images" in text
     assert "Better than always answering nv: the whole interval lies above the majority line (0.143)." in text
     assert "nv alone is 71 % of the images" in text  # 872 of 1,232
     assert "Anything but akiec, bcc, bkl, df, mel, nv or vasc" in text
     assert "the data do not name them" in text
+    assert "On other data Not tested: how it does on images of another clinic or camera is not known." in text
     assert text.count(words.NOTICE) >= 2
 
 
@@ -164,7 +166,32 @@ def test_a_class_with_one_image_has_no_figure(make_run: Make, tmp_path: Path) ->
         make_run(tmp_path, classes=("a", "b", "c"), sizes={"train": (20, 20, 5), "val": (5, 5, 1), "test": (12, 12, 1)}, pictures=0)
     )
     assert "n/a (1 image)" in walk.text
-    assert "nan" not in walk.text
+    assert not re.search(r"\bnan\b", walk.text)
+
+
+def test_people_that_training_hardly_saw_and_other_data_are_on_the_first_screen(make_run: Make, tmp_path: Path) -> None:
+    run = make_run(tmp_path, classes=("benign", "malignant"), sizes=SMALL, pictures=0)
+    table = run.table
+    table["age"] = [17.0] * 4 + [50.0] * (len(table) - 4)  # the first rows are of training
+    table["skin_tone"] = ["5", "5"] + ["2"] * (len(table) - 2)
+    run.save_table("split", table)
+    f = run.metrics["val"]["balanced_accuracy"]
+    run.metrics = run.metrics | {"clinic": run.metrics["val"]}
+    text = written(run).text
+    assert "People under 18: training has 4 images of them." in text
+    assert "Skin of Fitzpatrick type 1, 3, 4, 5 or 6: training has 2 such images." in text
+    assert f"clinic {f['value']:.3f} [{f['low']:.3f}, {f['high']:.3f}] of 18 images" in text
+
+
+def test_of_many_classes_the_hardest_are_drawn(make_run: Make, tmp_path: Path) -> None:
+    names = tuple(f"c{i:02d}" for i in range(15))
+    run = make_run(tmp_path, classes=names, sizes=dict.fromkeys(("train", "val", "test"), (5,) * 15), pictures=0)
+    walk = written(run)
+    told = run.metrics["test"]["per_class"]
+    hardest = sorted(names, key=lambda name: told[name]["auroc"]["value"])[:12]
+    drawn = [f.stem.rpartition("-")[2] for f in (run.folder / "figures").glob("roc-*.svg")]
+    assert sorted(drawn) == sorted(hardest)
+    assert "Drawn are the 12 hardest of 15 classes." in walk.text
 
 
 @pytest.mark.parametrize("leak", [True, False])

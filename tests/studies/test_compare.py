@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from cutis.evaluate.summary import summarise
+from cutis.evaluate.paired import settled
+from cutis.evaluate.summary import picked, summarise
 from cutis.predictions import Predictions
 from cutis.recipe import Evaluation, Recipe
 from cutis.runs import Run
 from cutis.studies import tables
 from cutis.studies.catalog import Cell, Pair, Published
-from cutis.studies.compare import Answers, compared, judged, picked, settled
+from cutis.studies.compare import Answers, compared, judged
 
 CLASSES = ("mel", "nv", "bcc")
 TABLE = Published(title="T", columns=("accuracy",), rows={}, split="at random", definition="accuracy", classes=CLASSES, n=(90,))

@@ -75,7 +75,8 @@ def test_the_page_shows_photos_beside_heat_maps(pictures: Given, tmp_path: Path)
     assert [arm["name"] for arm in told["arms"]] == ["cnn"]
     page = (tmp_path / "study.html").read_text("utf-8")
     part = page[page.index("Where the evidence lies") :]
-    shown = re.findall(r'<img src="data:image/jpeg;base64,[^"]+" alt="([^"]+)"', part)
-    photos, maps = shown[:-1:2], shown[1:-1:2]
+    photos = re.findall(r'<img src="data:image/jpeg;base64,[^"]+" alt="([^"]+)"', part)
+    maps = re.findall(r'<img class="map" src="data:image/png;base64,[^"]+" alt="([^"]+)"', part)
+    assert '<input type="range"' in part
     assert len(photos) == len(maps) > 0
     assert all(f"Heat map over {photo.partition(':')[0]}:" in heat for photo, heat in zip(photos, maps, strict=True))

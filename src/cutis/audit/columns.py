@@ -1,13 +1,9 @@
-"""Which columns an audit looks at (data/columns.py sorts them), and which it keeps from models."""
+"""Which columns are kept from models after an audit."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from cutis.data.columns import AFTERWARDS
-from cutis.data.columns import PERSON as PERSON
-from cutis.data.columns import Columns as Columns
-from cutis.data.columns import LabelColumn as LabelColumn
-from cutis.data.columns import sorted_out as sorted_out
 
 
 def withheld(found: Mapping[str, Any] | None = None) -> frozenset[str]:

@@ -6,11 +6,10 @@ import pandas as pd
 
 from cutis.audit.subject import Subject
 from cutis.data import headers
-from cutis.data.headers import Header as Header
 
 
 def read(subject: Subject) -> pd.DataFrame:
-    """A row for each readable picture, in the order of ``subject.readable``, with the columns of ``Header``.
+    """A row for each readable picture, in the order of ``subject.readable``, with the columns of ``data.headers.Header``.
 
     Use as ``subject.once(headers.read)``.
     """

@@ -7,7 +7,6 @@ from typing import Any, Final
 import pandas as pd
 
 from cutis.audit.findings import Severity
-from cutis.data.groupings import TYPES as TYPES
 from cutis.data.groupings import Grouping, people
 from cutis.data.table import PARTS
 from cutis.tabular import Table

@@ -7,13 +7,13 @@ import sys
 import traceback
 
 from cutis import machine
-from cutis.cli import audit, check, data, ensemble, info, runs, search, study
+from cutis.cli import audit, check, compare, data, ensemble, explain, info, runs, scope, search, study
 from cutis.cli.app import app, options
 from cutis.errors import CutisError
 
 __all__ = ["app", "main"]
 
-for module in (audit, runs, ensemble, search, study, check, data, info):
+for module in (audit, runs, compare, ensemble, scope, explain, search, study, check, data, info):
     module.add(app)
 
 

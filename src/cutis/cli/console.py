@@ -24,6 +24,8 @@ NAMES = {
     "train": "Training",
     "predict": "Predicting",
     "evaluate": "Measuring",
+    "groups": "Measuring each group",
+    "fit": "Fitting on validation",
 }
 
 

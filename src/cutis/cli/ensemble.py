@@ -35,11 +35,15 @@ def ensemble(
     as_json: Json = False,
 ) -> None:
     """Combine the answers of several runs into a run; what is fitted is fitted on validation."""
+    from cutis import fitting, slicing
     from cutis.ensemble import make
     from cutis.report import page
 
     spec = recipes.with_settings(make.recipe(runs, out, method=method, weights=_numbers(weights)), settings or [])
     run = make.make(spec, out, allow_leaks=allow_leaks, command=command(), progress=progress(as_json))
+    with run.lock():
+        fitting.fit(run)
+        slicing.own(run)
     page.write(run)
     conclude(run, "test" if "test" in run.metrics else next(iter(run.metrics)), as_json)
 

@@ -12,11 +12,11 @@ import typer
 
 from cutis import recipe as recipes
 from cutis.audit.findings import Depth
-from cutis.cli.app import Json, command, number, progress, show_json
+from cutis.cli.app import Json, command, number, only_data, progress, show_json
 from cutis.errors import CutisError
 from cutis.progress import Progress
 from cutis.report.words import NOTICE
-from cutis.runs import Run
+from cutis.runs import Run, stage_of
 
 DATA = "A folder or file of images and labels; several are merged; train=PATH, val=PATH, test=PATH name whole parts."
 FolderOfRun = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
@@ -25,6 +25,12 @@ Map = Annotated[
 ]
 Outside = Annotated[
     list[str] | None, typer.Option("--allow-outside", metavar="FOLDER", help="Also read images from this folder; repeatable.")
+]
+Prior = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CLASS=SHARE|FILE", help="How frequent each class is where the model is used; answers are corrected for it; repeatable."
+    ),
 ]
 HEADLINE = ("accuracy", "balanced_accuracy", "auroc_macro")
 
@@ -36,6 +42,7 @@ def add(app: typer.Typer) -> None:
 
 
 def train(
+    context: typer.Context,
     data: Annotated[list[str] | None, typer.Argument(metavar="DATA", help=DATA)] = None,
     recipe: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="A recipe's name (probe if not given), or a JSON file.")] = None,
     out: Annotated[Path, typer.Option(metavar="RUN", help="The run folder to make.")] = Path("run"),
@@ -60,7 +67,7 @@ def train(
     asked: dict[str, Any] = {"split": split, "map": label_map, "folds": folds or 0, "seeds": seeds or 0, "allow_leaks": allow_leaks}
     asked["audit"] = audit
     if resume:
-        _only_data({"recipe": recipe, "set": settings, **asked})
+        only_data(context)
         run = Run.open(out)
         spec, request = run.recipe, asked | _request(run)
     else:
@@ -94,6 +101,7 @@ def evaluate(
     label_map: Map = None,
     ignore_unknown: Annotated[bool, typer.Option("--ignore-unknown", help="Leave out images whose label the model does not know.")] = False,
     allow_outside: Outside = None,
+    prior: Prior = None,
     as_json: Json = False,
 ) -> None:
     """Add the figures of a run's model on other data."""
@@ -101,15 +109,25 @@ def evaluate(
 
     opened, ui = Run.open(run), progress(as_json)
     table, _ = read(data, label_map, None, allow_outside, ui)
-    pipeline.evaluate(opened, table, name, ignore_unknown=ignore_unknown, progress=ui)
+    pipeline.evaluate(opened, table, name, ignore_unknown=ignore_unknown, prior=prior or [], progress=ui)
     conclude(opened, name, as_json)
 
 
-def report(run: FolderOfRun, as_json: Json = False) -> None:
+def report(run: FolderOfRun, prior: Prior = None, as_json: Json = False) -> None:
     """Make the page of a run anew."""
+    from cutis import fitting, slicing
     from cutis.report import page
 
-    path = page.write(Run.open(run))
+    opened = Run.open(run)
+    if prior or fitting.due(opened) or slicing.due(opened):
+        with opened.lock():
+            if fitting.due(opened):
+                fitting.fit(opened)
+            if slicing.due(opened):
+                slicing.own(opened)
+            if prior:
+                fitting.correct(opened, [name for name in opened.metrics if name != "val" and not stage_of(name)], prior)
+    path = page.write(opened)
     return show_json({"report": str(path)}) if as_json else typer.echo(path)
 
 
@@ -211,13 +229,6 @@ def resumable(out: Path) -> Iterator[None]:
         again = shlex.join(["cutis", "train", "--out", str(out), "--resume"])
         stopped.add_note(f"All is saved; go on with: {again}" if saved else "Training had not begun; run the command again.")
         raise
-
-
-def _only_data(given: dict[str, Any]) -> None:
-    """With --resume everything but where the data lie is remembered."""
-    more = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
-    if more:
-        raise CutisError(f"--resume goes on as the run was begun: leave {', '.join(more)} out, or train anew into another --out.")
 
 
 def _request(run: Run) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Members: finished runs that answer for the same classes and rows, none of them trained on what another is judged by."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -11,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from cutis.errors import ArtifactError, CutisError, DataError, LeakError
+from cutis.evaluate.paired import aligned
 from cutis.files import sha256
 from cutis.predictions import Predictions
-from cutis.runs import Run
+from cutis.runs import Run, distinct
 
 if TYPE_CHECKING:
     from cutis.models.build import Classifier
@@ -75,7 +75,7 @@ def opened(runs: Sequence[Run]) -> tuple[Member, ...]:
                 f"Members must know the same classes: {run.folder} knows {', '.join(own)}, {runs[0].folder} knows {', '.join(classes[0])}. "
                 "Train them with the same labels (--map OLD=NEW renames)."
             )
-    names = _names([run.folder for run in runs])
+    names = distinct([run.folder for run in runs])
     return tuple(Member(n, run, sha256(run.model_file), own) for n, run, own in zip(names, runs, classes, strict=True))
 
 
@@ -89,7 +89,7 @@ def together(members: Sequence[Member], name: str) -> list[Predictions]:
         raise DataError(f"{', '.join(lacking)} has no answers for the set {name}, which others have. Train the members on one split.")
     parts = [m.run.predictions(name) for m in members]
     first = parts[0]
-    return [first, *(_as_first(part, first, m.name, members[0].name, name) for part, m in zip(parts[1:], members[1:], strict=True))]
+    return [first, *(aligned(part, first, m.name, members[0].name, name) for part, m in zip(parts[1:], members[1:], strict=True))]
 
 
 def table_of(members: Sequence[Member]) -> pd.DataFrame:
@@ -122,35 +122,3 @@ def heed(found: Sequence[str], allowed: bool) -> None:
             "The ensemble's figures would be too good. Train the members on one split (--split FILE:COLUMN), or combine them all the same "
             "with --allow-leaks (the page then says so)."
         )
-
-
-def _as_first(part: Predictions, first: Predictions, name: str, other: str, which: str) -> Predictions:
-    """Rows in the order of ``first``."""
-    mine, theirs = set(part.images), set(first.images)
-    if mine != theirs:
-        examples = sorted(mine ^ theirs)
-        raise DataError(
-            f"{name} and {other} answered different images in the set {which}: {len(mine - theirs):,} only in {name}, "
-            f"{len(theirs - mine):,} only in {other}, for example {examples[0]}. Members are combined on the same images: train "
-            "them on one split (--split FILE:COLUMN)."
-        )
-    row = {image: i for i, image in enumerate(part.images)}
-    part = part.rows(np.array([row[image] for image in first.images], np.int64))
-    own, given = (np.array([*p.classes, ""])[p.labels] for p in (part, first))
-    different = np.flatnonzero(own != given)
-    if len(different):
-        i = different[0]
-        raise DataError(
-            f"{len(different):,} images of the set {which} have other labels in {name} than in {other}, for example {first.images[i]}: "
-            f"{own[i] or 'none'} and {given[i] or 'none'}. Train the members on the same labels."
-        )
-    return part
-
-
-def _names(folders: Sequence[Path]) -> list[str]:
-    """The last folder's name where that tells them apart, else the path below what they share."""
-    short = [folder.resolve().name for folder in folders]
-    if len(set(short)) == len(short):
-        return short
-    shared = os.path.commonpath([folder.resolve() for folder in folders])
-    return [Path(os.path.relpath(folder.resolve(), shared)).as_posix() for folder in folders]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cutis.evaluate.intervals import wilson
+from cutis.evaluate.intervals import share_limits, wilson
 from cutis.evaluate.sample import Floats, Integers, Rows
 
 POINTS = 300  # at most, a curve: more than a picture's width can show
@@ -28,7 +28,7 @@ class Reliability:
     confidence: Floats
     """Mean probability of the predicted class."""
     right: Floats
-    """Share of right answers, with Wilson limits."""
+    """Share of right answers, with its limits."""
     low: Floats
     high: Floats
     images: float
@@ -68,14 +68,26 @@ def precision_recall(positive: NDArray[np.bool_], score: Floats) -> Curve:
     return Curve(x[keep], y[keep])
 
 
-def reliability(labels: Integers, probabilities: Floats, bins: int = 15, level: float = 0.95) -> Reliability:
+def reliability(
+    labels: Integers,
+    probabilities: Floats,
+    bins: int = 15,
+    level: float = 0.95,
+    weights: NDArray[np.uint8] | None = None,
+    groups: int = 0,
+) -> Reliability:
     """Confidence of the most probable class against how often it is right, in bins of equal weight (at most one an image).
 
-    With 15 bins, the mean distance of the two is the metric ``ece``.
+    With 15 bins, the mean distance of the two is the metric ``ece``. Limits are Wilson's; with R x N bootstrap ``weights`` over so
+    many ``groups``, those of a share that rests on the groups of a bin (intervals.share_limits).
     """
-    bins = max(1, min(bins, len(labels)))
-    sure, right = (b[0] * bins for b in Rows(labels, probabilities).weighted().mass_bins(bins))
-    low, high = wilson(right, len(labels) / bins, level)
+    bins, rows = max(1, min(bins, len(labels))), Rows(labels, probabilities)
+    sure, right = (b[0] * bins for b in rows.weighted().mass_bins(bins))
+    if weights is None:
+        low, high = wilson(right, len(labels) / bins, level)
+    else:
+        drawn = rows.weighted(weights).mass_bins(bins)[1] * bins
+        low, high = share_limits(right, drawn, groups / bins, level)
     return Reliability(sure, right, low, high, len(labels) / bins)
 
 

@@ -31,6 +31,12 @@ def share_of(basis: Basis) -> Callable[[Metric], Metric]:
     return mark
 
 
+def less_is_better(metric: Metric) -> Metric:
+    """Marks a figure of which the smaller value is the better one."""
+    vars(metric)["less_is_better"] = True
+    return metric
+
+
 @metrics.register("accuracy")
 @share_of("all")
 def accuracy(s: Sample) -> Floats:
@@ -98,25 +104,28 @@ def kappa_quadratic(s: Sample) -> Floats:
 
 
 @metrics.register("mean_absolute_error")
+@less_is_better
 def mean_absolute_error(s: Sample) -> Floats:
     """Mean distance between the indices of the predicted and the true class: for ordered grades, by how many an answer is off."""
     return s.mean(np.abs(s.predicted - s.labels))
 
 
 @metrics.register("ece")
+@less_is_better
 def ece(s: Sample) -> Floats:
     """Expected calibration error of the predicted class over 15 bins of equal weight (Nixon et al. 2019)."""
-    sure, true = s.mass_bins(15)
-    return np.asarray(np.abs(sure - true).sum(axis=1))
+    return np.asarray(np.abs(s.surplus(15)).sum(axis=1))
 
 
 @metrics.register("brier")
+@less_is_better
 def brier(s: Sample) -> Floats:
     """Mean squared distance of the probabilities from the one-hot truth, summed over classes: 0..2 (Brier 1950)."""
     return s.mean(((s.probabilities - np.eye(s.probabilities.shape[1])[s.labels]) ** 2).sum(axis=1))
 
 
 @metrics.register("log_loss")
+@less_is_better
 def log_loss(s: Sample) -> Floats:
     """Mean negative log-probability of the true class; probabilities are kept 2.2e-16 away from 0 and 1, as scikit-learn does."""
     p, eps = s.probabilities[np.arange(len(s.labels)), s.labels], np.finfo(np.float64).eps

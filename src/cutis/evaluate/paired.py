@@ -1,6 +1,8 @@
 """Two models on the same images: the differences of their figures with intervals, and tests of whether there is a difference."""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +39,63 @@ def each_difference(
     first: Sequence[Predictions], others: Sequence[Sequence[Predictions]], names: Sequence[str], *, replicates: int, level: float, seed: int
 ) -> list[dict[str, Difference]]:
     """As ``differences``, to each of several other sides; ``first`` is measured once."""
-    sides = _matched([first, *others])
-    known = sides[0][0]
-    weights = bootstrap_weights(known.groups, replicates, np.random.default_rng(seed))
-    wanted = _expanded(names, known.classes)
-    mine, *theirs = [_mean([_figures(part, wanted, weights) for part in side]) for side in sides]
-    return [{n: _difference(mine[n][0] - side[n][0], mine[n][1] - side[n][1], level) for n in wanted} for side in theirs]
+    mine, *theirs = _measured([first, *others], names, replicates, seed)
+    return [_differences(mine, side, level) for side in theirs]
+
+
+def every_difference(
+    sides: Sequence[Sequence[Predictions]], names: Sequence[str], *, replicates: int, level: float, seed: int
+) -> dict[tuple[int, int], dict[str, Difference]]:
+    """As ``differences``, of every two of the sides, the earlier less the later; each side is measured once."""
+    measured = _measured(sides, names, replicates, seed)
+    return {(i, j): _differences(measured[i], measured[j], level) for i, j in combinations(range(len(sides)), 2)}
+
+
+def values(predictions: Predictions, names: Sequence[str]) -> dict[str, float]:
+    """Figures by the names that ``differences`` takes, of the labelled rows; NaN where one is not defined."""
+    known = predictions.known()
+    once = np.ones((1, len(known.labels)), np.uint8)
+    return {name: value for name, (value, _) in _figures(known, _expanded(names, known.classes), once).items()}
+
+
+def expanded(names: Sequence[str], classes: Sequence[str]) -> list[str]:
+    """The names with ``f1/*`` as ``f1/CLASS`` for each class. Raises CutisError for what is not a figure of these classes."""
+    return list(_expanded(names, classes))
+
+
+def less_is_better(figure: str) -> bool:
+    """Whether the smaller value of a figure, by the names that ``differences`` takes, is the better one."""
+    return getattr(metrics[_metric(figure.partition("/")[0])], "less_is_better", False)
+
+
+def settled(difference: Mapping[str, Any]) -> int:
+    """1 where the whole interval of a difference lies above 0, -1 where it lies below, 0 where it cannot be told."""
+    if difference.get("low") is None:
+        return 0
+    return int(difference["low"] > 0) - int(difference["high"] < 0)
+
+
+def aligned(part: Predictions, like: Predictions, name: str, other: str, which: str) -> Predictions:
+    """The rows of ``part`` in the order of ``like``. Raises DataError naming both where images or labels differ in the set ``which``."""
+    mine, theirs = set(part.images), set(like.images)
+    if mine != theirs:
+        examples = sorted(mine ^ theirs)
+        raise DataError(
+            f"{name} and {other} answered different images in the set {which}: {len(mine - theirs):,} only in {name}, "
+            f"{len(theirs - mine):,} only in {other}, for example {examples[0]}. They are set side by side on the same images: train "
+            "them on one split (--split FILE:COLUMN)."
+        )
+    row = {image: i for i, image in enumerate(part.images)}
+    part = part.rows(np.array([row[image] for image in like.images], np.int64))
+    own, given = (np.array([*p.classes, ""])[p.labels] for p in (part, like))
+    different = np.flatnonzero(own != given)
+    if len(different):
+        i = different[0]
+        raise DataError(
+            f"{len(different):,} images of the set {which} have other labels in {name} than in {other}, for example {like.images[i]}: "
+            f"{own[i] or 'none'} and {given[i] or 'none'}. Train both on the same labels."
+        )
+    return part
 
 
 def mcnemar(first: Predictions, second: Predictions) -> dict[str, float]:
@@ -125,11 +178,24 @@ def _figures(part: Predictions, wanted: Mapping[str, tuple[str, str, int | None]
     return found
 
 
+def _measured(sides: Sequence[Sequence[Predictions]], names: Sequence[str], replicates: int, seed: int) -> list[Sides]:
+    """Every side on the same resamples of groups."""
+    matched = _matched(sides)
+    known = matched[0][0]
+    weights = bootstrap_weights(known.groups, replicates, np.random.default_rng(seed))
+    wanted = _expanded(names, known.classes)
+    return [_mean([_figures(part, wanted, weights) for part in side]) for side in matched]
+
+
 def _mean(seeds: Sequence[Sides]) -> Sides:
     return {
         name: (float(np.mean([s[name][0] for s in seeds])), np.mean([s[name][1] for s in seeds], axis=0, dtype=np.float64))
         for name in seeds[0]
     }
+
+
+def _differences(mine: Sides, theirs: Sides, level: float) -> dict[str, Difference]:
+    return {name: _difference(mine[name][0] - theirs[name][0], mine[name][1] - theirs[name][1], level) for name in mine}
 
 
 def _difference(value: float, drawn: Floats, level: float) -> Difference:

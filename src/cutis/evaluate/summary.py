@@ -32,23 +32,21 @@ def summarise(
     rows = Rows(known.labels, known.probabilities)
     sample, weights = rows.weighted(), bootstrap_weights(known.groups, replicates, np.random.default_rng(seed))
     values = {name: value[0] for name, value in figures(sample).items()}
-    groups = _groups(known, rows)
-    limits = _limits(values, replicated(rows, weights), groups, level)
+    groups = bases(known, rows)
+    limits = limits_of(values, replicated(rows, weights), groups, level)
 
     n, alone = len(np.unique(known.images)), "all images are of one group" if groups["all"] < 2 else ""
     counts = [len(np.unique(known.images[known.labels == c])) for c in range(len(known.classes))]
     absent = [name for name, count in zip(known.classes, counts, strict=True) if not count]
     note = f"without {', '.join(absent)}: no image" if absent else ""
     whole = {
-        name: _figure(value, *limits[name], n, alone, note if name.endswith("_macro") else "")
+        name: entry(value, *limits[name], n, alone, note if name.endswith("_macro") else "")
         for name, value in values.items()
         if value.ndim == 0
     }
     per_class = {
         class_name: {
-            name: _figure(
-                value[c], limits[name][0][c], limits[name][1][c], counts[c], _too_few(counts[c], int(groups["class"][c])) or alone
-            )
+            name: entry(value[c], limits[name][0][c], limits[name][1][c], counts[c], _too_few(counts[c], int(groups["class"][c])) or alone)
             for name, value in values.items()
             if value.ndim == 1
         }
@@ -87,6 +85,17 @@ def pooled(parts: Sequence[Predictions]) -> Predictions:
     )
 
 
+def picked(summary: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """A figure of a summary; ``metric/class`` is that of one class, whatever the case of its letters. None where there is none."""
+    metric, _, wanted = name.partition("/")
+    if not wanted:
+        found = summary.get(name)
+        return dict(found) if isinstance(found, Mapping) and "value" in found else None
+    own = [c for c in summary["classes"] if c.casefold() == wanted.casefold()]
+    found = summary["per_class"][own[0]].get(metric) if own else None
+    return dict(found) if found else None
+
+
 def spread(summaries: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Mean, standard deviation (n - 1) and the value of each run, of every whole-table figure.
 
@@ -103,12 +112,12 @@ def spread(summaries: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _limits(
+def limits_of(
     values: Mapping[str, Floats], drawn: Mapping[str, Floats], groups: Mapping[Basis, Integers], level: float
 ) -> dict[str, tuple[Floats, Floats]]:
     """Low and high end of every figure and average, by what the metric says of itself (metrics.share_of)."""
     found: dict[str, tuple[Floats, Floats]] = {}
-    for name, metric in metrics.items():
+    for name, metric in ((name, metric) for name, metric in metrics.items() if name in values):
         basis: Basis | None = getattr(metric, "share_of", None)
         averages = [f"{name}_{average}" for average in AVERAGES if values[name].ndim]
         for key in (name, *averages):
@@ -121,7 +130,7 @@ def _limits(
     return found
 
 
-def _groups(known: Predictions, rows: Rows) -> dict[Basis, Integers]:
+def bases(known: Predictions, rows: Rows) -> dict[Basis, Integers]:
     """How many groups a share rests on, by its basis (metrics.share_of): one number, or one a class."""
     names, index = np.unique(known.groups, return_inverse=True)
 
@@ -141,8 +150,8 @@ def _baseline(known: Predictions, weights: NDArray[np.uint8], groups: Integers, 
     rows, n = Rows(known.labels, constant), len(np.unique(known.images))
     values = {name: value[0] for name, value in figures(rows.weighted(), ["accuracy", "balanced_accuracy", "auroc"]).items()}
     low, high = share_limits(values["accuracy"], replicated(rows, weights, ["accuracy"])["accuracy"], groups, level)
-    found = {"accuracy": _figure(values["accuracy"], low, high, n)}
-    return found | {name: _figure(values[name], values[name], values[name], n) for name in ("balanced_accuracy", "auroc_macro")}
+    found = {"accuracy": entry(values["accuracy"], low, high, n)}
+    return found | {name: entry(values[name], values[name], values[name], n) for name in ("balanced_accuracy", "auroc_macro")}
 
 
 def _too_few(images: int, groups: int) -> str:
@@ -153,7 +162,7 @@ def _too_few(images: int, groups: int) -> str:
     return "1 image of this class" if images == 1 else f"{images} images of this class, all of one group"
 
 
-def _figure(value: Floats | float, low: Floats | float, high: Floats | float, n: int, why: str = "", note: str = "") -> Figure:
+def entry(value: Floats | float, low: Floats | float, high: Floats | float, n: int, why: str = "", note: str = "") -> Figure:
     """One figure of metrics.json; ``why`` withholds it, and so does a value or an interval that is not a number."""
     if not why and not np.isfinite(value):
         why = "not defined for these images"

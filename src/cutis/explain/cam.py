@@ -4,7 +4,7 @@ Up to the explained layer the network runs without gradient, or in an engine of 
 layer's output, so a class costs only the way back from its logit to there; all classes, and all models on one backbone, share the pass.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,20 +15,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cutis.errors import CutisError
+from cutis.explain.methods import Evidence, Method, cams
 from cutis.models.backends import Engine, Passage
 from cutis.models.build import Classifier
 from cutis.models.precision import autocast, resolved
-from cutis.registry import Registry, unknown
+from cutis.registry import unknown
 
 AUTO = "auto"
 PREDICTED, ALL = "predicted", "all"
 
-Method = Callable[[Tensor, Tensor], Tensor]
 Classes = str | Sequence[str | int] | NDArray[np.integer[Any]]
 
-cams: Registry[Method] = Registry("class activation map", "cutis.explain.cam")
-"""A method takes activations (B x C x h x w) and the gradient of each class's logit by them (B x K x C x h x w), both fp32, and gives
-B x K x h x w, signed and in any scale."""
+__all__ = ["ALL", "AUTO", "PREDICTED", "Cam", "Classes", "cam", "cams", "members", "resized", "scaled"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +34,7 @@ class Cam:
     """The heat maps of one model for a batch of B images, K classes each."""
 
     maps: NDArray[np.float32]
-    """B x K x h x w at the explained layer's resolution: the positive part, each map scaled to 0..1 (``scaled``)."""
+    """B x K x h x w at the explained layer's resolution (some methods: at the image's): the positive part of each, 0..1 (``scaled``)."""
     raw: NDArray[np.float32]
     """B x K x h x w as the method gives it, signed."""
     logits: NDArray[np.float32]
@@ -88,12 +86,11 @@ def members(
     weigh = cams[method]
     wanted = [_indices(classes, model.classes, len(images)) for model in models]
     found: dict[int, Cam] = {}
-    size = images.shape[1:3] if images.dtype == torch.uint8 else images.shape[2:]
     with torch.inference_mode(False):
         for group in _sharing(models):
-            start, maps = _passed(models[group[0]], images, target, precision, engines[group[0]] if engines else None)
+            name, start, maps = _passed(models[group[0]], images, target, precision, engines[group[0]] if engines else None)
             for i in group:
-                found[i] = _explained(models[i], start, maps, size, wanted[i], weigh)
+                found[i] = _explained(models[i], images, name, start, maps, wanted[i], weigh)
     return [found[i] for i in range(len(models))]
 
 
@@ -110,55 +107,8 @@ def resized(maps: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.floa
     return big
 
 
-@cams.register("gradcam")
-def gradcam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """Grad-CAM: channels weighted by their mean gradient (Selvaraju et al. 2017, doi:10.1109/ICCV.2017.74)."""
-    return _weighted(gradients.mean((3, 4)), activations)
-
-
-@cams.register("gradcam++")
-def gradcam_plus_plus(activations: Tensor, gradients: Tensor) -> Tensor:
-    """Grad-CAM++: positive gradients weighted place by place (Chattopadhay et al. 2018, doi:10.1109/WACV.2018.00097, equation 19)."""
-    square = gradients.square()
-    total = activations.sum((2, 3))[:, None, :, None, None]
-    share = square / (2 * square + total * square * gradients + 1e-6)  # 1e-6 and the reading of the equation: pytorch-grad-cam's
-    return _weighted((share * gradients.relu()).sum((3, 4)), activations)
-
-
-@cams.register("hirescam")
-def hirescam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """HiResCAM: activation times gradient, place by place (Draelos & Carin 2020, arXiv:2011.08891)."""
-    return torch.einsum("bkchw,bchw->bkhw", gradients, activations)
-
-
-@cams.register("layercam")
-def layercam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """LayerCAM: activation times positive gradient, place by place (Jiang et al. 2021, doi:10.1109/TIP.2021.3089943)."""
-    return torch.einsum("bkchw,bchw->bkhw", gradients.relu(), activations)
-
-
-@cams.register("eigencam")
-def eigencam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """EigenCAM: the first principal component of the activations, the same for every class (Muhammad & Yeasin 2020, arXiv:2008.00299).
-
-    A component has no sign of its own; here it is positive where the activations are strong.
-    """
-    b, _, h, w = activations.shape
-    x = activations.flatten(2).transpose(1, 2)  # B x hw x C
-    centred = x - x.mean(1, keepdim=True)
-    values, vectors = torch.linalg.eigh(centred @ centred.transpose(1, 2))  # ascending; X v = sqrt(eigenvalue) u, hw x hw instead of C x C
-    component: Tensor = vectors[..., -1] * values[:, -1:].clamp(min=0).sqrt()
-    component *= (component * x.norm(dim=2)).sum(1, keepdim=True).sign()
-    return component.view(b, 1, h, w).repeat(1, gradients.shape[1], 1, 1)
-
-
-def _weighted(weights: Tensor, activations: Tensor) -> Tensor:
-    """Channels summed under weights (B x K x C)."""
-    return (weights @ activations.flatten(2)).reshape(*weights.shape[:2], *activations.shape[2:])
-
-
-def _passed(model: Classifier, images: Tensor, target: str, precision: str, engine: Engine | None) -> tuple[Tensor, Tensor]:
-    """The explained layer's output, where the graph starts, and the backbone's last map, which lies at or behind it; both fp32."""
+def _passed(model: Classifier, images: Tensor, target: str, precision: str, engine: Engine | None) -> tuple[str | None, Tensor, Tensor]:
+    """The explained layer's name (none: the last map), its output, where the graph starts, and the backbone's last map; both fp32."""
     if model.training:
         raise CutisError("Heat maps need a model in evaluation mode: call model.eval() first.")
     name = _inner_target(model.backbone) if target == AUTO else target
@@ -167,7 +117,7 @@ def _passed(model: Classifier, images: Tensor, target: str, precision: str, engi
         with torch.no_grad(), precise:
             maps = passage(images) if engine is None else torch.from_numpy(engine(images)).to(images.device)
         start = maps.detach().float().requires_grad_()
-        return start, start
+        return None, start, start
     if engine is not None:
         raise CutisError(f"An engine gives the backbone's last map, but the layer {name} lies further inside: leave the engine out.")
     starts: list[Tensor] = []
@@ -183,14 +133,17 @@ def _passed(model: Classifier, images: Tensor, target: str, precision: str, engi
         maps = passage(images).float()
     if not starts:
         raise CutisError(f"The layer {name} does not lie between the pixels and the features; choose another.")
-    return starts[-1], maps
+    return name, starts[-1], maps
 
 
-def _explained(model: Classifier, start: Tensor, maps: Tensor, size: Sequence[int], wanted: NDArray[np.int64] | None, weigh: Method) -> Cam:
+def _explained(
+    model: Classifier, images: Tensor, layer: str | None, start: Tensor, maps: Tensor, wanted: NDArray[np.int64] | None, weigh: Method
+) -> Cam:
     """The maps of one model for the layer where the graph starts; the graph is kept for the next model."""
+    pixels = images.permute(0, 3, 1, 2).float() / 255 if images.dtype == torch.uint8 else images
 
     def planes(x: Tensor) -> Tensor:
-        return _planes(x.detach(), model.backbone, size, is_map=start is maps)
+        return _planes(x.detach(), model.backbone, pixels.shape[2:], is_map=layer is None)
 
     activations = planes(start)
     if activations.shape[2:].numel() == 1:
@@ -201,8 +154,7 @@ def _explained(model: Classifier, start: Tensor, maps: Tensor, size: Sequence[in
     with torch.enable_grad():
         logits = model.from_maps(maps)
     chosen = logits.argmax(1, keepdim=True) if wanted is None else torch.from_numpy(wanted).to(logits.device).expand(len(logits), -1)
-    ways = [torch.autograd.grad(logits.gather(1, column[:, None]).sum(), start, retain_graph=True)[0] for column in chosen.unbind(1)]
-    raw = weigh(activations, torch.stack([planes(way) for way in ways], 1))
+    raw = weigh(Evidence(model, pixels, activations, chosen, logits, start, planes, layer))
     return Cam(*(x.detach().cpu().numpy() for x in (scaled(raw), raw, logits, chosen)))
 
 

@@ -15,7 +15,7 @@ from cutis.recipe import Recipe
 from cutis.registry import Registry
 from cutis.report import blocks, words
 from cutis.report.drawing import OKABE_ITO, Drawing
-from cutis.runs import Run
+from cutis.runs import Run, stage_of
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Context:
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self.written: dict[str, str] = {}
+        """Id and title of the parts that stand on the page already."""
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -75,6 +77,11 @@ class Context:
     def main(self) -> str | None:
         """The set the page is about: test, else the first that was evaluated."""
         return "test" if "test" in self.metrics else next(iter(self.metrics), None)
+
+    @cached_property
+    def elsewhere(self) -> list[str]:
+        """The evaluated sets that are no part of the run's own data."""
+        return [name for name in self.metrics if name not in ("train", "val", "test") and not stage_of(name)]
 
     @cached_property
     def figures(self) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def precision_recall(
     return draw(name, title, f"Precision-recall curve; chance is {chance:.3f}{given}.", paint, size=(250, 262), margins=(46, 14), note=note)
 
 
-def reliability(bins: Reliability, note: str) -> Drawing:
+def reliability(name: str, bins: Reliability, note: str) -> Drawing:
     """Share right against stated probability in bins, with the interval of each bin; the title says which way it errs."""
     said, right = float(bins.confidence.mean()), float(bins.right.mean())
     kind = "As sure as it should be" if abs(said - right) < 0.02 else "Too sure" if said > right else "Not sure enough"
@@ -116,7 +116,7 @@ def reliability(bins: Reliability, note: str) -> Drawing:
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability stated for the answer", ylabel="share of answers that are right")
 
     about = "; ".join(f"states {c:.2f}, right {r:.2f}" for c, r in zip(bins.confidence, bins.right, strict=True))
-    return draw("reliability", title, f"{about}; {bins.images:.0f} images each.", paint, size=(380, 350), note=note)
+    return draw(name, title, f"{about}; {bins.images:.0f} images each.", paint, size=(380, 350), note=note)
 
 
 def training(

@@ -5,11 +5,16 @@ from typing import Any
 
 from markupsafe import Markup
 
+from cutis.evaluate.slices import worst
 from cutis.report import blocks, words
 from cutis.report.context import Context
-from cutis.report.parts.data import size
+from cutis.report.parts.data import collection, size
 from cutis.report.parts.scores import benign_calls
 from cutis.report.parts.split import sentence
+
+ADULT = 18
+MEANS = {"balanced_accuracy"}  # headlines that are means over classes
+FEW = 30  # training images below which a kind of people counts as hardly seen
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def headline(s: dict[str, Any]) -> tuple[str, str]:
 
 def _data(context: Context) -> str:
     summary = context.provenance.get("data", {}).get("summary")
-    told = f"{size(summary)}." if summary else ""
+    told = f"{collection(context)}: {size(summary)}.".removeprefix(": ") if summary else ""
     if context.main:
         s = context.figures
         proof = context.provenance.get("split", {}).get("proof") or {}
@@ -139,6 +144,18 @@ def _weakest(context: Context) -> Card | None:
     return Card("Weakest class", body)
 
 
+def _outside(context: Context) -> Card | None:
+    """The headline figure on every set of other data, or that there is none."""
+    if not context.main:
+        return None
+    name = headline(context.figures)[0]
+    others = {k: context.metrics[k] for k in context.elsewhere if k != context.main}
+    if not others:
+        return Card("On other data", "Not tested: how it does on images of another clinic or camera is not known.")
+    lines = [Markup("<b>{}</b> {} of {}").format(k, blocks.figure(s.get(name)), words.count(s["n"], "image")) for k, s in others.items()]
+    return Card("On other data", Markup("{}<br>").format(words.label(name)) + Markup("<br>").join(lines))
+
+
 def not_for(context: Context) -> list[str]:
     """What it must not be used for, as far as the data tell."""
     lines = ["Diagnosis, triage or reassurance of any person."]
@@ -152,9 +169,53 @@ def not_for(context: Context) -> list[str]:
         worst = max((c for c in watched if sizes[c]), key=lambda c: missed[c] / sizes[c], default=None)
         if worst and missed[worst]:
             lines.append(f"Ruling out {worst}: it misses {words.one_of(missed[worst], sizes[worst])}.")
-    if context.table is not None and ("skin_tone" not in context.table or context.table["skin_tone"].isna().all()):
-        lines.append("A claim about any skin tone: the data do not name them, so nobody knows.")
+    return [*lines, *_worse_off(context), *_unseen(context)]
+
+
+def _unseen(context: Context) -> list[str]:
+    """Kinds of people that training hardly saw, or of whom the data say nothing."""
+    if context.table is None:
+        return []
+    rows = context.table[context.table["split"] == "train"]
+    if "skin_tone" not in rows or rows["skin_tone"].isna().all():
+        lines = ["A claim about any skin tone: the data do not name them, so nobody knows."]
+    else:
+        counts = rows["skin_tone"].astype(str).value_counts()
+        rare = [tone for tone in "123456" if counts.get(tone, 0) < FEW]
+        seen = sum(counts.get(tone, 0) for tone in rare)
+        lines = [f"Skin of Fitzpatrick type {words.listed(rare, 'or')}: training has {words.count(seen, 'such image')}."] if rare else []
+    if "age" in rows and rows["age"].notna().any() and (young := int((rows["age"] < ADULT).sum())) < FEW:
+        lines.append(f"People under {ADULT}: training has {words.count(young, 'image')} of them.")
     return lines
 
 
-CARDS = (_others, _weakest)
+def _worst_group(context: Context) -> Card | None:
+    """The group of images that does worst against the rest, or why none can be named."""
+    slices = context.figures.get("slices")
+    if slices is None:
+        return None
+    name = headline(context.figures)[0]
+    if not slices["tests"]:
+        return Card("Worst group", "Not known: the data name no groups that are large enough to be set beside the rest.")
+    if (found := worst(slices, name)) is None:
+        return Card("Worst group", f"None of {words.count(slices['tests'], 'group')} lies below the rest.")
+    figure = found.told["figures"][name]
+    told = Markup("{} {}: {} of {}").format(found.title, found.group, blocks.figure(figure), words.count(found.told["n"], "image"))
+    rest = f"The rest has {words.number(figure['value'] - figure['gap']['value'])}"
+    if name in MEANS and len(found.told["classes"]) < len(context.classes):
+        rest += f"; both over {words.listed(found.told['classes'])}, which both have"
+    told += Markup('<br><span class="quiet">{}.</span>').format(rest)
+    if not found.sure:
+        chance = f"Among {words.count(slices['tests'], 'group')} that can be chance."
+        told += Markup('<br><span class="quiet">{}</span>').format(chance)
+    return Card("Worst group", told)
+
+
+def _worse_off(context: Context) -> list[str]:
+    """The group for which the headline figure is surely lower than for the rest."""
+    slices = context.figures.get("slices")
+    found = worst(slices, headline(context.figures)[0]) if slices else None
+    return [f"A promise to {found.title} {found.group}: it does worse there than for the rest."] if found and found.sure else []
+
+
+CARDS = (_others, _weakest, _outside, _worst_group)

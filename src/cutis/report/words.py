@@ -55,9 +55,11 @@ CLASSES = {
 }
 
 
-def label(metric: str) -> str:
-    """Name of a metric in words."""
-    return METRICS.get(metric, (metric.replace("_", " ").capitalize(), ""))[0]
+def label(figure: str) -> str:
+    """Name of a figure in words; ``f1/mel`` is ``F1, mel``."""
+    metric, _, of = figure.partition("/")
+    name = METRICS.get(metric, (metric.replace("_", " ").capitalize(), ""))[0]
+    return f"{name}, {of}" if of else name
 
 
 def count(n: int, noun: str) -> str:
@@ -75,6 +77,20 @@ def found(counts: Mapping[str, int]) -> str:
 def number(value: float) -> str:
     """Three decimals."""
     return f"{value:.3f}"
+
+
+def p_value(value: float | None) -> str:
+    """Three decimals, or ``< 0.001``; empty where there is none."""
+    return "" if value is None else "< 0.001" if value < 0.001 else number(value)
+
+
+def setting(value: Any) -> str:
+    """A setting's value in words."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {setting(v)}" for k, v in value.items()) or "as by default"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(setting, value)) or "none"
+    return {"None": "none", "True": "yes", "False": "no", "": "none"}.get(str(value), str(value))
 
 
 def interval(figure: Figure) -> str:

@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 
 from cutis.errors import DataError
 from cutis.evaluate import paired
-from cutis.evaluate.summary import pooled, summarise
+from cutis.evaluate.summary import picked, pooled, summarise
 from cutis.predictions import Predictions
 from cutis.report import words
 from cutis.runs import Run
 from cutis.studies.catalog import Cell, Pair, Published
-
-LESS_IS_BETTER = ("log_loss", "brier", "ece", "mean_absolute_error")
 
 
 @dataclass
@@ -88,17 +86,6 @@ class Answers:
         return summarise(pooled(found), **options, majority=self._runs[0].provenance["majority"])
 
 
-def picked(summary: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    """A figure of a summary; ``metric/class`` is that of one class, whatever the case of its letters. None where there is none."""
-    metric, _, wanted = name.partition("/")
-    if not wanted:
-        found = summary.get(name)
-        return dict(found) if isinstance(found, Mapping) and "value" in found else None
-    own = [c for c in summary["classes"] if c.casefold() == wanted.casefold()]
-    found = summary["per_class"][own[0]].get(metric) if own else None
-    return dict(found) if found else None
-
-
 def judged(cell: Cell, table: Published, answers: Answers | None) -> dict[str, Any]:
     """A printed cell beside ours: ``printed ours baseline verdict why remarks`` and where ours is found.
 
@@ -118,7 +105,7 @@ def judged(cell: Cell, table: Published, answers: Answers | None) -> dict[str, A
         return told | {"verdict": "not comparable", "why": why}
     if ours["value"] is None:
         return told | {"verdict": "not comparable", "why": ours.get("why", "there is no figure")}
-    less = cell.figure in LESS_IS_BETTER
+    less = paired.less_is_better(cell.figure)
     reached = cell.printed >= ours["low"] if less else cell.printed <= ours["high"]
     limit = f"our {'lower' if less else 'upper'} limit is {words.number(ours['low' if less else 'high'])}"
     return told | {"verdict": "reached" if reached else "not reached", "why": limit}
@@ -190,10 +177,3 @@ def _each(pattern: str, classes: Sequence[str]) -> list[str]:
 def images(table: Any, rows: NDArray[np.bool_]) -> frozenset[str]:
     """The images of some rows of a table."""
     return frozenset(table["image"][np.asarray(rows, bool)])
-
-
-def settled(difference: Mapping[str, Any]) -> int:
-    """1 where the whole interval of a difference lies above 0, -1 where it lies below, 0 where it cannot be told."""
-    if difference.get("value") is None:
-        return 0
-    return int(difference["low"] > 0) - int(difference["high"] < 0)

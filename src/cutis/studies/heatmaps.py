@@ -2,29 +2,27 @@
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import torch
 from markupsafe import Markup
 from numpy.typing import NDArray
-from PIL import Image
 
 from cutis.data import cache
-from cutis.data.arrays import open_image
 from cutis.data.loaders import Pixels
 from cutis.errors import CutisError
-from cutis.explain.cam import cam, resized
+from cutis.explain.cam import cam
+from cutis.explain.frame import onto
 from cutis.models import build
 from cutis.predictions import Predictions
 from cutis.recipe import Augment
-from cutis.report import blocks, pictures
+from cutis.report import blocks, heat, pictures
 from cutis.report.context import Part
 from cutis.studies.context import Context, parts
 
 EACH = 2  # images of each class that are answered rightly, and wrongly
 SIDE = 240
-OPACITY = 0.5
+RASTER = (36, 48)  # of a map over a photo that its network saw whole
 TITLE = "Where the evidence lies"
 
 
@@ -48,13 +46,16 @@ def heat_maps(context: Context) -> Part | None:
         return Part(TITLE, str(error))
     shown = []
     for i, image in enumerate(answers.images):
-        photo = _photo(root, str(image), spec.images.max_pixels)
-        over = _overlaid(photo, resized(maps[i : i + 1], photo.shape[:2])[0, 0])
-        shown += [(_worded(context, answers, i), pictures.encoded(photo)), (_mapped(answers, i), pictures.encoded(over))]
+        source = pictures.thumbnail(root, str(image), side=SIDE, max_pixels=spec.images.max_pixels)
+        given = answers.classes[answers.predicted[i]]
+        over = heat.Map(
+            onto(maps[i, 0], RASTER, spec.predict_size, spec.images.fit),
+            Markup("evidence for {}").format(given),
+            f"Heat map over {image}: evidence for {given}",
+        )
+        shown.append(heat.Case(_worded(context, answers, i), source, [over]))
     sentence = f"Grad-CAM of {context.title(arm)}: what speaks for its answer, where it is surest, right and wrong."
-    return Part(
-        TITLE, sentence, [blocks.gallery(shown), _scale(), blocks.text("A map shows what moves the answer, not whether it is right.")]
-    )
+    return Part(TITLE, sentence, [heat.heatmaps(shown), blocks.text("A map shows what moves the answer, not whether it is right.")])
 
 
 def _best(context: Context) -> str:
@@ -75,19 +76,6 @@ def _chosen(answers: Predictions) -> NDArray[np.int64]:
     return np.concatenate([order[(of == c) & (right == hit)][:EACH] for c in range(len(answers.classes)) for hit in (True, False)])
 
 
-def _photo(root: Path, image: str, max_pixels: int) -> NDArray[np.uint8]:
-    small = Image.fromarray(open_image(root, image, at_least=(SIDE, SIDE), max_pixels=max_pixels).pixels)
-    small.thumbnail((SIDE, SIDE))
-    return np.asarray(small)
-
-
-def _overlaid(photo: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The photo under the colours of a map in 0..1."""
-    colours = mpl.colormaps["inferno"](heat)[..., :3] * 255
-    mixed: NDArray[np.uint8] = ((1 - OPACITY) * photo + OPACITY * colours).round().astype(np.uint8)
-    return mixed
-
-
 def _worded(context: Context, answers: Predictions, i: int) -> blocks.Photo:
     true, given = (answers.classes[k[i]] for k in (answers.labels, answers.predicted))
     sure = answers.probabilities[i].max()
@@ -95,19 +83,3 @@ def _worded(context: Context, answers: Predictions, i: int) -> blocks.Photo:
         blocks.chip(true, context.colour(true)), blocks.chip(given, context.colour(given)), sure
     )
     return blocks.Photo(str(answers.images[i]), caption, f"{answers.images[i]}: is {true}, answered {given} with probability {sure:.2f}")
-
-
-def _mapped(answers: Predictions, i: int) -> blocks.Photo:
-    given = answers.classes[answers.predicted[i]]
-    return blocks.Photo(
-        str(answers.images[i]), Markup("evidence for {}").format(given), f"Heat map over {answers.images[i]}: evidence for {given}"
-    )
-
-
-def _scale() -> Markup:
-    """The colour scale with its ends named."""
-    bar = (mpl.colormaps["inferno"](np.linspace(0, 1, 120))[:, :3] * 255).astype(np.uint8)
-    source = pictures.encoded(np.repeat(bar[None], 10, axis=0))
-    return Markup('<p class="legend">no evidence <img src="{}" alt="from black over red to yellow"> the most in this image</p>').format(
-        source
-    )

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from cutis.evaluate.paired import settled
 from cutis.files import write_text
 from cutis.report import blocks, words
 from cutis.report.context import Part
 from cutis.report.tabular import shown
 from cutis.studies import tables
-from cutis.studies.compare import settled
 from cutis.studies.context import Context, parts
 from cutis.studies.markdown import markdown
 from cutis.studies.opening import opening

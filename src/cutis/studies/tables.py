@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from cutis.evaluate.paired import settled
 from cutis.report import words
 from cutis.report.parts.ensemble import signed
-from cutis.studies.compare import settled
 from cutis.tabular import Cell, Link, Table
 
 Told = Mapping[str, Any]
@@ -73,13 +73,20 @@ def _beside(cell: Told | None) -> str:
 
 def why(table: Told) -> Table:
     """What decided each verdict, and what else differs; equal reasons share a line."""
-    places: dict[tuple[str, str], list[str]] = defaultdict(list)
+    places: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(dict)
     for name, cells in table["rows"].items():
         for column, cell in zip(table["columns"], cells, strict=True):
             for kind, reason in _reasons(cell) if cell else ():
-                places[kind, reason].append(f"{name}, {column}")
-    every = sum(1 for cells in table["rows"].values() for cell in cells if cell)
-    rows = [[kind, reason, "all" if len(at) == every > 1 else "; ".join(at)] for (kind, reason), at in places.items()]
+                places[kind, reason].setdefault(name, []).append(column)
+    full = {name: sum(1 for cell in cells if cell) for name, cells in table["rows"].items()}
+
+    def said(at: Mapping[str, Sequence[str]]) -> str:
+        """Where a reason holds: everywhere, in whole rows, or in single cells."""
+        if sum(map(len, at.values())) == sum(full.values()) > 1:
+            return "all"
+        return "; ".join(name if len(columns) == full[name] > 1 else f"{name}, {', '.join(columns)}" for name, columns in at.items())
+
+    rows = [[kind, reason, said(at)] for (kind, reason), at in places.items()]
     return Table("What decided, and what else differs", ("", "reason", "cells"), rows, ("reason", "cells"))
 
 
@@ -168,7 +175,7 @@ def pairs(told: Told) -> list[Table]:
     found = []
     for names, rows in groups.items():
         kinds = list(dict.fromkeys(words.label(name.partition("/")[0]) + (" of each class" if "/" in name else "") for name in names))
-        columns = ("pair", "on", *map(_name, names), "only first : only second right")
+        columns = ("pair", "on", *map(words.label, names), "only first : only second right")
         found.append(Table(f"First less second: {words.listed(kinds)}", columns, rows, ("on",)))
     return found
 
@@ -182,22 +189,13 @@ def _difference(found: Told) -> str:
     if found["value"] is None:
         return "n/a"
     said = {1: "first is higher", -1: "second is higher", 0: "cannot be told apart"}[settled(found)]
-    p = f"\np {_p(found['p'])}, all pairs {_p(found['p_holm'])}" if found.get("p_holm") is not None else ""
+    p = f"\np {words.p_value(found['p'])}, all pairs {words.p_value(found['p_holm'])}" if found.get("p_holm") is not None else ""
     return f"{signed(found)}\n{said}{p}"
 
 
 def _either(pair: Told) -> str:
     found = pair.get("mcnemar")
-    return f"{found['only_first']:,} : {found['only_second']:,}\np {_p(found['p'])}" if found else ""
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _name(name: str) -> str:
-    metric, _, of = name.partition("/")
-    return f"{words.label(metric)}, {of}" if of else words.label(metric)
+    return f"{found['only_first']:,} : {found['only_second']:,}\np {words.p_value(found['p'])}" if found else ""
 
 
 def subsets(told: Told) -> list[Table]:
@@ -237,7 +235,7 @@ def changes(told: Told) -> Table:
 
 
 def _assumed(arm: Told) -> list[tuple[str, str]]:
-    return [(a["field"], _plain(a["value"])) for a in arm["assumptions"]]
+    return [(a["field"], words.setting(a["value"])) for a in arm["assumptions"]]
 
 
 def _shared(told: Told, caption: str, columns: tuple[str, str, str], lines: Callable[[Told], list[tuple[str, str]]]) -> Table:
@@ -247,15 +245,6 @@ def _shared(told: Told, caption: str, columns: tuple[str, str, str], lines: Call
             places[line].append(arm["title"])
     rows = [[*line, "all" if len(who) == len(told["arms"]) > 1 else ", ".join(who)] for line, who in places.items()]
     return Table(caption, columns, rows, columns[1:])
-
-
-def _plain(value: Any) -> str:
-    """A setting's value in words."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items()) or "as by default"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_plain, value)) or "none"
-    return {"None": "none", "True": "yes", "False": "no", "": "none"}.get(str(value), str(value))
 
 
 def _title(told: Told, name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from cutis import pipeline, provenance, repeats
+from cutis import fitting, pipeline, provenance, repeats
 from cutis.data import cache as caches
 from cutis.data import splits
 from cutis.ensemble import make
@@ -120,6 +120,8 @@ class Work:
             self.progress.seconds = {}
             leaks = any(getattr(member, "leaks", False) for member in members)
             make.make(spec, run.folder, allow_leaks=leaks, command=self.command, progress=self.progress)
+            with run.lock():
+                fitting.fit(run)
             page.write(run)
         shared = [set(getattr(member, "also", ())) for member in members]
         self.answer(arm, run, sorted(set.intersection(*shared)))

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from cutis.audit import tone, traits
 from cutis.audit.findings import SEVERITIES, Finding, Item, Section
 from cutis.audit.subject import Subject, check
-from cutis.audit.traits import TYPES, Trait
+from cutis.audit.traits import Trait
+from cutis.data.groupings import TYPES
 from cutis.tabular import Table
 
 FEW: Final = 30  # of them a share of one half has a 95 % interval of plus or minus 0.17 (Wilson): too wide to compare groups

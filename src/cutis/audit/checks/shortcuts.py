@@ -7,11 +7,12 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from cutis.audit import columns, headers, probes, surroundings
-from cutis.audit.columns import Columns, LabelColumn
+from cutis.audit import headers, probes, surroundings
 from cutis.audit.findings import Finding, Item, Section, Severity
 from cutis.audit.probes import Design, Measured, told
 from cutis.audit.subject import Subject, check
+from cutis.data import columns
+from cutis.data.columns import Columns, LabelColumn
 from cutis.evaluate.sample import Floats
 from cutis.progress import OnStep
 from cutis.tabular import Table

@@ -1,7 +1,6 @@
-"""How well each class is ranked before the others (ROC, precision-recall), and whether stated probabilities hold (reliability)."""
+"""How well each class is ranked before the others: ROC and precision-recall."""
 
 import numpy as np
-from markupsafe import Markup
 
 from cutis.evaluate import curves
 from cutis.evaluate.intervals import bootstrap_weights
@@ -9,6 +8,7 @@ from cutis.report import blocks, drawing, figures, words
 from cutis.report.context import Context, Part, parts
 
 BAND = 200  # bootstrap replicates of a drawn band; the figures' own intervals are in metrics.json
+SHOWN = 12  # classes that are drawn, the hardest: a page with hundreds of figures neither opens nor helps
 
 
 @parts.register("60 ranking")
@@ -20,10 +20,11 @@ def ranking(context: Context) -> Part | None:
     s = context.figures
     level, seed = (s["interval"][k] for k in ("level", "seed"))
     weights = bootstrap_weights(answers.groups, BAND, np.random.default_rng(seed))
-    roc, pr = [], []
+    known = sorted((f["auroc"]["value"], name) for name, f in s["per_class"].items() if f["auroc"]["value"] is not None)
+    shown, roc, pr = {name for _, name in known[:SHOWN]}, [], []
     for c, name in enumerate(answers.classes):
         positive, score, f = answers.labels == c, answers.probabilities[:, c], s["per_class"][name]
-        if f["auroc"]["value"] is None or not 0 < positive.sum() < len(positive):
+        if name not in shown or not 0 < positive.sum() < len(positive):
             continue
         given = [f[m]["value"] for m in ("sensitivity", "specificity", "precision")]
         file, colour = f"{c + 1}-{drawing.slug(name)}", context.colour(name)
@@ -36,10 +37,11 @@ def ranking(context: Context) -> Part | None:
         pr.append(figures.precision_recall(f"precision-recall-{file}", title, curve, point, chance, colour, context.note))
     if not roc:
         return Part("Class against the rest", "No class has enough images for a curve.")
-    known = [(s["per_class"][c]["auroc"]["value"], c) for c in answers.classes if s["per_class"][c]["auroc"]["value"] is not None]
-    (low, worst), (high, best) = min(known), max(known)
+    (low, worst), (high, best) = known[0], known[-1]
     sentence = f"Easiest to tell from the rest is {best} (AUROC {words.number(high)}), hardest {worst} ({words.number(low)})."
+    rest = [blocks.text(f"Drawn are the {SHOWN} hardest of {len(known)} classes.")] if len(known) > SHOWN else []
     body = [
+        *rest,
         blocks.heading("ROC: AUROC of each class"),
         blocks.grid(map(context.figure, roc)),
         blocks.text("The dot is the answer given, the most probable class; the band holds the sensitivity at each specificity."),
@@ -47,17 +49,3 @@ def ranking(context: Context) -> Part | None:
         blocks.grid(map(context.figure, pr)),
     ]
     return Part("Class against the rest", sentence, body)
-
-
-@parts.register("65 certainty")
-def certainty(context: Context) -> Part | None:
-    """The reliability diagram of the answer's probability."""
-    answers = context.predictions(context.main) if context.main else None
-    if answers is None or not len(answers.labels):
-        return None
-    s = context.figures
-    plot = figures.reliability(curves.reliability(answers.labels, answers.probabilities, level=s["interval"]["level"]), context.note)
-    facts = {words.label(m): blocks.figure(s[m]) for m in ("ece", "brier", "log_loss") if m in s}
-    how = "On the dotted line, four of five answers stated with 80 % are right. Each dot holds as many images; its bar is the interval."
-    beside = Markup("<div>{}{}</div>").format(blocks.facts(facts), blocks.text(how))
-    return Part("How sure it is", f"{plot.title} of its answers.", [blocks.grid([context.figure(plot), beside], wide=True)])

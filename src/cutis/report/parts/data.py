@@ -1,5 +1,6 @@
 """Which data: how many images, lesions and patients, of which class, in which part of the split; what could not be read."""
 
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -40,6 +41,14 @@ def size(summary: dict[str, Any]) -> str:
     return (
         f"{words.count(summary['images'], 'image')}{' of ' * bool(of)}{words.listed(of)} in {words.count(len(summary['classes']), 'class')}"
     )
+
+
+def collection(context: Context) -> str:
+    """What the data are called: the files the rows came from, else their folder."""
+    about = context.provenance.get("data", {})
+    names = [file["path"] for file in about.get("files", [])]
+    more = [words.count(len(names) - 3, "other file")] if len(names) > 4 else []
+    return words.listed([*names[:3], *more] if more else names) or Path(about.get("root", "")).name
 
 
 def _classes(context: Context, summary: dict[str, Any]) -> Any:

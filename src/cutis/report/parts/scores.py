@@ -11,7 +11,6 @@ from cutis.runs import stage_of
 
 FIRST = ("accuracy", "balanced_accuracy", "auroc_macro", "auprc_macro", "f1_macro", "precision_macro", "specificity_macro")
 ORDERED = {"kappa_quadratic", "mean_absolute_error"}  # shown only of classes whose names say an order
-NO_FIGURES = {"per_class", "baseline", "interval", "spread", "members"}
 PER_CLASS = ("sensitivity", "precision", "specificity", "f1", "auroc", "auprc")
 
 
@@ -67,8 +66,8 @@ def other_sets(context: Context) -> Part | None:
 def whole_tables(s: dict[str, Any]) -> list[Markup]:
     """The first figures, then all others behind a fold, then how the intervals were made."""
     base = s.get("baseline", {})
-    hidden = NO_FIGURES if by_grade(s["classes"]) else NO_FIGURES | ORDERED
-    names = [m for m in s if m not in hidden and isinstance(s[m], dict)]
+    hidden = set() if by_grade(s["classes"]) else ORDERED
+    names = [m for m, told in s.items() if m not in hidden and isinstance(told, dict) and "value" in told]
     first = [m for m in FIRST if m in names]
     columns: list[str | blocks.Column] = ["figure", "value", "majority line", "images", blocks.Column("0 to 1", text=True)]
 

@@ -21,8 +21,7 @@ def training(context: Context) -> Part | None:
     history = context.run.history
     if history.empty:
         return None
-    kept = np.flatnonzero(history["best"].astype(str).str.lower().isin(["true", "1"])) if "best" in history else np.zeros(0, int)
-    best = int(kept[-1]) + 1 if len(kept) else None
+    best = kept(context)
     starts = [i for i in range(len(history)) if i == 0 or history["stage"].iloc[i] != history["stage"].iloc[i - 1]]
     stages = [(i + 1, _stage(context, history["stage"].iloc[i])) for i in starts] if len(starts) > 1 else []
     plots = [_plot(context, history, stages, best, *kind) for kind in (("loss", LOSSES, "loss"), ("scores", SCORES, "validation figure"))]
@@ -32,6 +31,16 @@ def training(context: Context) -> Part | None:
         f"; the weights of epoch {best} were kept." if best else "."
     )
     return Part("Training", sentence, [blocks.grid([p for p in plots if p], wide=True), table])
+
+
+def kept(context: Context) -> int | None:
+    """The epoch, counted from 1, whose weights the run has: the best of the last stage, or its last where the stage says so; or none."""
+    if not (context.run.folder / "history.csv").is_file() or "best" not in (history := context.run.history):
+        return None
+    if not context.recipe.stages[-1].restore_best:
+        return len(history)
+    best = np.flatnonzero(history["best"].astype(str).str.lower().isin(["true", "1"]))
+    return int(best[-1]) + 1 if len(best) else None
 
 
 def _plot(
