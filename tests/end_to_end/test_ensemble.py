@@ -43,7 +43,7 @@ def test_two_runs_become_one_that_every_verb_reads(own: list[Path], drawn: Path,
     left = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file() and p.parent.name != "figures"}
     assert left == {
         *("recipe.json", "provenance.json", "split.csv", "ensemble.json", "metrics.json", "report.html"),
-        *("predictions/val.csv", "predictions/test.csv"),
+        *("predictions/val.csv", "predictions/test.csv", "fitted.json", "card.md"),
     }
     listed = {row["run"]: row for row in cutis("runs", tmp_path, "--json").json}
     assert listed[str(out)]["finished"]
