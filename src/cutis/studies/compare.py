@@ -16,6 +16,9 @@ from cutis.report import words
 from cutis.runs import Run
 from cutis.studies.catalog import Cell, Pair, Published
 
+REPLICATES = 100
+"""Resamples a pair, at least: p cannot fall below two over their number, and is multiplied by that of the pairs (Holm)."""
+
 
 @dataclass
 class Answers:
@@ -139,7 +142,8 @@ def compared(pairs: Sequence[Pair], answers: Mapping[str, Answers]) -> list[dict
 
     A pair of which an arm is absent, or which is answered on other images, says so under ``cannot``.
     """
-    told = [_pair(pair, answers) for pair in pairs]
+    least = REPLICATES * len(pairs)
+    told = [_pair(pair, answers, least) for pair in pairs]
     for pattern in dict.fromkeys(f for pair in pairs for f in pair.figures):
         family = [d for t in told for d in t["figures"].values() if d["asked"] == pattern and d.get("p") is not None]
         for difference, adjusted in zip(family, paired.holm([d["p"] for d in family]) if family else (), strict=True):
@@ -147,7 +151,7 @@ def compared(pairs: Sequence[Pair], answers: Mapping[str, Answers]) -> list[dict
     return told
 
 
-def _pair(pair: Pair, answers: Mapping[str, Answers]) -> dict[str, Any]:
+def _pair(pair: Pair, answers: Mapping[str, Answers], replicates: int) -> dict[str, Any]:
     told: dict[str, Any] = {"first": pair.first, "second": pair.second, "at": pair.at, "asks": pair.why, "figures": {}, "cannot": ""}
     absent = [name for name in (pair.first, pair.second) if name not in answers]
     if absent:
@@ -159,7 +163,7 @@ def _pair(pair: Pair, answers: Mapping[str, Answers]) -> dict[str, Any]:
     wanted = {name: pattern for pattern in pair.figures for name in _each(pattern, first[0].classes)}
     try:
         found = paired.differences(
-            first, second, list(wanted), replicates=spec.evaluate.replicates, level=spec.evaluate.level, seed=spec.seed
+            first, second, list(wanted), replicates=max(spec.evaluate.replicates, replicates), level=spec.evaluate.level, seed=spec.seed
         )
         told["mcnemar"] = paired.mcnemar(first[0], second[0]) if len(first) == len(second) == 1 else None
     except DataError as error:

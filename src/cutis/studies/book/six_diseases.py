@@ -8,9 +8,9 @@ ranks and stacking, and the same over three MobileNetV2 that differ in how they 
     cutis study run six-diseases --data IMAGES --scale cpu --out six-diseases
     cutis study run six-diseases --data HAM10000 --split SPLIT.csv:split --from-scratch --scale cpu --out six-diseases
 
-Cost: six networks fine-tuned for 30 epochs; at the scale cpu (3,000 images of 96 pixels, 5 epochs) about 20 minutes on two cores. It
-runs on any classes; the printed figures are comparable on its own six only. Expect a point or two over the best member, and less
-from members that err alike.
+Cost: six networks fine-tuned for 30 epochs; at the scale cpu (3,000 images of 96 pixels, 5 epochs) 34 minutes of processor time, about 17
+on two cores. It runs on any classes; the printed figures are comparable on its own six only. Expect a point or two over the best member,
+and less from members that err alike.
 """
 
 from itertools import zip_longest
