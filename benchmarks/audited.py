@@ -6,6 +6,7 @@ whose command stands in AUDIT; the clock and the memory of the two runs (feature
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from cutis import machine
 from cutis.files import read_json
 from cutis.report import words
 from cutis.tabular import Table, as_markdown
+
+
+SURE, ALIKE = "near-copies-different-groups", "alike-under-different-lesions"
 
 
 def main() -> None:
@@ -28,6 +32,11 @@ def main() -> None:
     print(text)
     if chosen.write:
         chosen.write.write_text(text, "utf-8")
+
+
+def count(found: Sequence[Any], kind: str) -> int:
+    """How many images the findings of a kind name."""
+    return sum(f["images"] for f in found if f["kind"] == kind)
 
 
 def page(told: Any, folder: Path, warm: float, cold: float, memory: float) -> str:
@@ -52,9 +61,8 @@ def page(told: Any, folder: Path, warm: float, cold: float, memory: float) -> st
         "",
         *as_markdown(Table("", ("severity", "kind", "images", "finding"), rows, ("kind", "finding"))),
         "",
-        "All 37 pairs under different lesions (13 called copies, 24 look-alikes) were looked at as pictures. The 13 show one lesion each, "
-        "about 10 of them one photograph; of the look-alikes 8 show one lesion, the first 5 among them. The 18 pairs known of this "
-        "collection are not at hand as a list, so which of them these are was not checked.",
+        f"Of the pairs under different lesions {count(found, SURE)} images are in sets called copies and {count(found, ALIKE)} in look-alike "
+        "pairs. What they show when looked at as pictures stands in the log; the 18 pairs known of this collection are not at hand as a list.",
         "",
         *as_markdown(Table("", ("part", "seconds, all kept"), times)),
         "",

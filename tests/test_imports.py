@@ -37,8 +37,10 @@ LEVELS = [
     ["models"],
     ["audit"],
     ["train"],
-    ["search", "ensemble", "explain", "export"],
-    ["report", "serve"],
+    ["search", "ensemble", "explain"],
+    ["export"],
+    ["report"],
+    ["serve"],
     [
         "provenance",
         "resume",
@@ -51,13 +53,16 @@ LEVELS = [
         "slicing",
         "explainable",
         "explaining",
+        "exporting",
+        "importing",
         "pipeline",
+        "preparing",
         "repeats",
         "evolution",
         "estimator",
     ],
     ["studies"],
-    ["cli", "__init__", "__main__"],
+    ["cli", "verbs", "__init__", "__main__"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 LAST = len(LEVELS) - 1

@@ -13,7 +13,7 @@ import torch
 from optuna.study import Study
 from torch.utils.flop_counter import FlopCounterMode
 
-from cutis import pipeline, provenance
+from cutis import pipeline, preparing, provenance
 from cutis import recipe as recipes
 from cutis.data import splits
 from cutis.data.loaders import Pixels
@@ -137,14 +137,14 @@ class _Rooms:
     @classmethod
     def of(cls, table: pd.DataFrame, spec: Recipe, allow_leaks: bool, progress: Progress, interrupt: Interrupt) -> "_Rooms":
         spec = spec.changed(**{"model.head": spec.model.head[:1]})
-        ready = pipeline.prepare(table, spec, progress, interrupt)
-        pipeline.heed(ready.proof, allow_leaks)
-        classes = pipeline.trained_classes(ready.table)
+        ready = preparing.prepare(table, spec, progress, interrupt)
+        preparing.heed(ready.proof, allow_leaks)
+        classes = preparing.trained_classes(ready.table)
         known = (ready.table["split"].isin(["train", "val"]) & ready.table["label"].notna()).to_numpy()
         rows = ready.table[known].reset_index(drop=True)
         rows.attrs = {**ready.table.attrs, "notes": []}
         parts = splits.split(rows.assign(split=None), SHARES.model_copy(update={"seed": spec.seed}))["split"].to_numpy()
-        model, _ = pipeline.made(spec, classes)
+        model, _ = preparing.made(spec, classes)
         build.placed(model, predict.device())
         pixels = Pixels(ready.cache, ready.rows[known], Augment(), predict.device())
         views = max(1, spec.train.views)

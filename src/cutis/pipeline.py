@@ -1,77 +1,33 @@
 """The main path: a table and a recipe become a run; a run and other data become another evaluated set."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from numpy.typing import NDArray
 
-from cutis import answers, fitting, inspection, provenance, scoping, slicing
+from cutis import answers, fitting, inspection, preparing, provenance, scoping, slicing
 from cutis import resume as resuming
 from cutis.audit.findings import Depth
 from cutis.audit.subject import Subject
-from cutis.data import balance, labels, proof, splits
-from cutis.data import cache as caches
+from cutis.data import labels
 from cutis.data.cache import Cache
 from cutis.data.loaders import Pixels
+from cutis.data.proof import Proof
 from cutis.ensemble import answers as combined
-from cutis.errors import ArtifactError, CutisError, DataError, LeakError
+from cutis.errors import ArtifactError, CutisError, DataError
 from cutis.evaluate.priors import Shares
 from cutis.files import cache_folder
 from cutis.models import build, predict
 from cutis.models.build import Classifier
 from cutis.progress import Heeding, Progress
-from cutis.randomness import stream
-from cutis.recipe import Augment, Recipe, augments
+from cutis.recipe import Augment, Recipe
 from cutis.report import page
 from cutis.runs import Run, stage_of
-from cutis.train import inputs, loop, losses
+from cutis.train import loop
 from cutis.train.checkpoint import Checkpoint, Interrupt, watching
 from cutis.train.state import Epoch, Part
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Checked data: the table with split and sha256 (readable rows only), its cache, and what was proved."""
-
-    table: pd.DataFrame
-    cache: Cache
-    rows: NDArray[np.int64]  # of the cache, for each row of the table
-    proof: proof.Proof
-
-
-def prepare(table: pd.DataFrame, spec: Recipe, progress: Progress, interrupt: Interrupt, pictures: Cache | None = None) -> Prepared:
-    """Decode (where ``pictures`` are not given), split and prove. Raises DataError for too many unreadable files or too little to split."""
-    table, cache = _decoded(table, spec, progress, interrupt, pictures)
-    told = len(table.attrs["notes"])
-    with progress.part("split"):
-        table = splits.split(table, spec.split)
-    for note in table.attrs["notes"][told:]:
-        progress.say(note)
-    with progress.part("proof"):
-        proved = proof.prove(table)
-    return Prepared(table, cache, np.flatnonzero(cache.row >= 0), proved)
-
-
-def _decoded(
-    table: pd.DataFrame, spec: Recipe, progress: Progress, interrupt: Interrupt, pictures: Cache | None = None
-) -> tuple[pd.DataFrame, Cache]:
-    """The readable rows with their ``sha256``, and the cache of all rows."""
-
-    def heed(done: int, total: int) -> None:
-        interrupt.check()
-        on_step(done, total)
-
-    with progress.part("cache") as on_step:
-        cache = pictures or caches.build(table, spec.images, progress=heed)
-    if len(cache.failures):
-        first = "; ".join(f"{row.image} ({row.reason})" for row in cache.failures.head(3).itertuples())
-        progress.warn(f"{len(cache.failures):,} of {len(table):,} images cannot be read and are left out: {first}")
-    return table.assign(sha256=cache.sha256)[cache.row >= 0].reset_index(drop=True), cache
 
 
 def train(
@@ -105,16 +61,12 @@ def train(
         started = before.get("started") or provenance.now()
         if resume and (run.folder / "split.csv").is_file():
             table = resuming.as_before(run, table)
-        model, facts = _checked(table, spec, allow_leaks)
-        ready = prepare(table, spec, progress, interrupt, pictures)
-        heed(ready.proof, allow_leaks)
-        if ready.proof.ok:
-            progress.say(ready.proof.message())
-        else:
-            progress.warn(f"The split leaks, which is allowed here: every page says so. {' '.join(ready.proof.leaks)}")
-        classes = trained_classes(ready.table)
+        model, facts = preparing.checked(table, spec, allow_leaks)
+        ready = preparing.prepare(table, spec, progress, interrupt, pictures)
+        _proved(ready.proof, allow_leaks, progress)
+        classes = preparing.trained_classes(ready.table)
         if classes != model.classes:  # no image of one of them could be read
-            model, facts = made(spec, classes)
+            model, facts = preparing.made(spec, classes)
         if resume:
             resuming.same_data(run, ready.table)
         run.recipe = spec
@@ -129,20 +81,7 @@ def train(
             heeding = Heeding(progress, interrupt.check)
             inspection.of_run(run, Subject(whole, ready.cache, spec, quick=audit == "quick", progress=heeding), command)
         model = _fit(run, ready, spec, model, interrupt, progress)
-        sets = {}
-        for name in ("val", "test"):
-            chosen = (ready.table["split"] == name).to_numpy()
-            if chosen.any():
-                sets[name] = ready.table[chosen], Pixels(ready.cache, ready.rows[chosen], Augment(), predict.device())
-        if report and scoping.free(model, spec):
-            heeding = Heeding(progress, interrupt.check)
-            scoping.of_training(run, model, spec, ready.table, ready.cache, ready.rows, heeding)
-        answers.of_training(run, model, spec, sets, about, progress)
-        with progress.part("fit"):
-            fitting.fit(run)
-        if report:
-            with progress.part("groups"):
-                slicing.own(run)
+        _answered(run, ready, spec, model, about, interrupt, progress, report=report)
         about |= {"finished": provenance.now(), "seconds": progress.seconds}
         run.provenance = about
         if report:
@@ -188,7 +127,7 @@ def evaluate(
         model, spec = build.load(run.model_file)
         build.placed(model, predict.device())
         about = run.provenance
-        table, cache = _decoded(labels.matched(table, model.classes, ignore_unknown), spec, progress, Interrupt())
+        table, cache = preparing.decoded(labels.matched(table, model.classes, ignore_unknown), spec, progress, Interrupt())
         if not table["label"].notna().any():
             raise DataError("No image that can be read has a label, so there is nothing to measure. Give data with labels.")
         seen = run.table
@@ -218,57 +157,44 @@ def _concluded(run: Run, name: str, table: pd.DataFrame, prior: Shares) -> None:
     page.write(run)
 
 
-def trained_classes(table: pd.DataFrame) -> tuple[str, ...]:
-    """The classes, grades from the lowest up and all others in alphabetical order. Raises DataError where training has fewer than two."""
-    counts = table.loc[table["split"] == "train", "label"].value_counts()
-    if len(counts) < 2:
-        found = ", ".join(f"{name} ({n:,})" for name, n in counts.items()) or "none"
-        raise DataError(f"Training needs at least two classes with images; the training part has {found}. Check the labels, or the split.")
-    absent = sorted(set(table.loc[table["split"].isin(["val", "test"]), "label"].dropna()) - set(counts.index))
-    if absent:
-        raise DataError(f"Classes without a training image: {', '.join(absent)}. Add images, merge classes (--map), or leave them out.")
-    return labels.in_order(counts.index)
+def _proved(found: Proof, allow_leaks: bool, progress: Progress) -> None:
+    """Say what the proof found. Raises LeakError for a split that leaks, unless that is allowed."""
+    preparing.heed(found, allow_leaks)
+    if found.ok:
+        progress.say(found.message())
+    else:
+        progress.warn(f"The split leaks, which is allowed here: every page says so. {' '.join(found.leaks)}")
 
 
-def _checked(table: pd.DataFrame, spec: Recipe, allow_leaks: bool) -> tuple[Classifier, dict[str, Any]]:
-    """As ``made``. All that can be refused before minutes of decoding is: split, groups, classes, names, weights, stages."""
-    table = splits.split(table, spec.split)
-    heed(proof.prove(table), allow_leaks)
-    classes = trained_classes(table)
-    fitting.checked(spec.evaluate, classes)
-    trained = answers.codes(table.loc[table["split"] == "train", "label"], classes)
-    for within in map(spec.within, spec.stages):
-        losses.function(within.loss, torch.ones(len(classes)), classes)
-        balance.indices(trained, within.balance, spec.seed, 0)
-        augments[within.balance.preset]()
-    model, facts = made(spec, classes)
-    for stage in spec.stages:
-        inputs.worth_keeping(model, stage, spec.within(stage), lambda _: None)
-    return model, facts
+def _answered(
+    run: Run,
+    ready: preparing.Prepared,
+    spec: Recipe,
+    model: Classifier,
+    about: dict[str, Any],
+    interrupt: Interrupt,
+    progress: Progress,
+    *,
+    report: bool,
+) -> None:
+    """All that follows training: reference and limits of scope, answers for validation and test, what is fitted on validation, groups."""
+    sets = {}
+    for name in ("val", "test"):
+        chosen = (ready.table["split"] == name).to_numpy()
+        if chosen.any():
+            sets[name] = ready.table[chosen], Pixels(ready.cache, ready.rows[chosen], Augment(), predict.device())
+    if report and scoping.free(model, spec):
+        heeding = Heeding(progress, interrupt.check)
+        scoping.of_training(run, model, spec, ready.table, ready.cache, ready.rows, heeding)
+    answers.of_training(run, model, spec, sets, about, progress)
+    with progress.part("fit"):
+        fitting.fit(run)
+    if report:
+        with progress.part("groups"):
+            slicing.own(run)
 
 
-def heed(proved: proof.Proof, allow_leaks: bool) -> None:
-    """Raise LeakError for a split that leaks, unless that is allowed."""
-    if not proved.ok and not allow_leaks:
-        raise LeakError(proved.message())
-
-
-def made(spec: Recipe, classes: Sequence[str]) -> tuple[Classifier, dict[str, Any]]:
-    """The network with its first weights, and what provenance says of it."""
-    with torch.random.fork_rng():
-        torch.manual_seed(int(stream(spec.seed, "weights").integers(2**63)))
-        model, source = build.build(spec, classes)
-    return model, {
-        "backbone": spec.model.backbone,
-        "weights": source.name,
-        "weights_sha256": source.sha256,
-        "weights_licence": source.licence,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "trained_parameters": max(sum(p.numel() for p in build.trainable(model, s.train)) for s in spec.stages),
-    }
-
-
-def _fit(run: Run, ready: Prepared, spec: Recipe, model: Classifier, interrupt: Interrupt, progress: Progress) -> Classifier:
+def _fit(run: Run, ready: preparing.Prepared, spec: Recipe, model: Classifier, interrupt: Interrupt, progress: Progress) -> Classifier:
     """Train, or take the finished model of an interrupted run."""
     if run.model_file.is_file():
         return build.placed(build.load(run.model_file)[0], predict.device())
@@ -297,7 +223,7 @@ def _fit(run: Run, ready: Prepared, spec: Recipe, model: Classifier, interrupt: 
     return model
 
 
-def _part(ready: Prepared, spec: Recipe, classes: tuple[str, ...], name: str) -> Part | None:
+def _part(ready: preparing.Prepared, spec: Recipe, classes: tuple[str, ...], name: str) -> Part | None:
     chosen = ((ready.table["split"] == name) & ready.table["label"].notna()).to_numpy()
     if not chosen.any():
         return None

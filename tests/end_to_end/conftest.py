@@ -1,17 +1,11 @@
-"""A small collection, a recipe that trains on it in a moment, and the command line called in this process."""
+"""A small collection, and a recipe that trains on it in a moment."""
 
-import json
 import shutil
 import signal
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from cutis import cli
 from cutis.data import synthetic
 from cutis.progress import Progress
 from cutis.recipe import Evaluation, Images, Model, Recipe, Stage
@@ -23,20 +17,6 @@ TINY = Recipe(
     stages=(Stage(epochs=3, lr=3e-3),),
     evaluate=Evaluation(replicates=100),
 )
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a command left behind: exit code, standard output, standard error."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """Standard output as JSON; fails where it holds anything else."""
-        return json.loads(self.out)
 
 
 class Stopping(Progress):
@@ -82,18 +62,3 @@ def own(drawn: Path, tmp_path: Path) -> Path:
     """The same, for a test to spoil."""
     shutil.copytree(drawn.parent, tmp_path / "own")
     return tmp_path / "own" / drawn.name
-
-
-@pytest.fixture
-def cutis(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
-    """``cutis(*arguments)`` as the shell would run it, in this process."""
-
-    def run(*arguments: str | Path) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["cutis", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return Answer(int(end.value.code or 0), out, err)
-
-    return run

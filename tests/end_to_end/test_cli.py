@@ -304,9 +304,9 @@ def test_faults_of_the_machine_and_of_cutis_are_told_apart(
     stopped = Interrupted(signal.SIGINT)
     stopped.add_note("All is saved.")
     assert told(stopped) == ("Stopped by SIGINT. All is saved.", 130)
-    from cutis import pipeline
+    from cutis import preparing
 
-    monkeypatch.setattr(pipeline, "prepare", lambda *_: {}["a fault"])
+    monkeypatch.setattr(preparing, "prepare", lambda *_: {}["a fault"])
     answer = cutis("train", drawn, "--recipe", recipe_file, "--out", tmp_path / "run")
     assert answer.code == 1
     assert "A fault in Cutis itself: KeyError: 'a fault'" in answer.err

@@ -1,16 +1,13 @@
 """The recipe book on the command line: what is listed, what a study in a file of its own needs, and what is refused."""
 
 import json
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cutis import cli, registry
-from cutis.cli.app import options
+from cutis import registry
 from cutis.studies import catalog
 from cutis.studies.run import index
 
@@ -28,31 +25,6 @@ def mine():
 '''
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def cutis(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Answer]]:
-    """``cutis(*arguments)`` as the shell would run it, in this process."""
-
-    def run(*arguments: str | Path) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["cutis", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return Answer(int(end.value.code or 0), out, err)
-
-    yield run
-    options.debug = False
-
-
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A study that a plugin file adds, gone after the test."""
@@ -66,7 +38,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     registry._loaded_plugins.discard(str(file))
 
 
-def test_a_study_in_one_file_is_listed_shown_and_run_on_drawn_pictures(mine: str, cutis: Callable[..., Answer], tmp_path: Path) -> None:
+def test_a_study_in_one_file_is_listed_shown_and_run_on_drawn_pictures(mine: str, cutis: Callable[..., Any], tmp_path: Path) -> None:
     listed = json.loads(cutis("study", "list", "--json").out)
     assert [s["title"] for s in listed if s["study"] == mine] == ["My study"]
     assert "mine: My study\n    1 arm, about 7 min expected on two cores" in cutis("study", "list").out
@@ -87,14 +59,14 @@ def test_a_study_in_one_file_is_listed_shown_and_run_on_drawn_pictures(mine: str
     assert json.loads((tmp_path / "full" / "study.json").read_text())["arms"][0]["changed"] == []
 
 
-def test_without_data_only_the_scale_smoke_runs(mine: str, cutis: Callable[..., Answer], tmp_path: Path) -> None:
+def test_without_data_only_the_scale_smoke_runs(mine: str, cutis: Callable[..., Any], tmp_path: Path) -> None:
     refused = cutis("study", "run", mine, "--out", tmp_path / "out")
     assert refused.code == 2
     assert "Name the data: cutis study run NAME --data DATA" in refused.err
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_study_or_arm_is_named_with_what_there_is(mine: str, cutis: Callable[..., Answer], tmp_path: Path) -> None:
+def test_an_unknown_study_or_arm_is_named_with_what_there_is(mine: str, cutis: Callable[..., Any], tmp_path: Path) -> None:
     unknown = cutis("study", "show", "min")
     assert unknown.code == 2
     assert "Did you mean 'mine'" in unknown.err

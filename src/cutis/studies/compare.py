@@ -89,8 +89,10 @@ class Answers:
         return summarise(pooled(found), **options, majority=self._runs[0].provenance["majority"])
 
 
-def judged(cell: Cell, table: Published, answers: Answers | None) -> dict[str, Any]:
+def judged(cell: Cell, table: Published, answers: Answers | None, left_out: str = "") -> dict[str, Any]:
     """A printed cell beside ours: ``printed ours baseline verdict why remarks`` and where ours is found.
+
+    ``left_out``: why there are no answers, where that is known.
 
     ``verdict``: reached (the printed figure is not above our upper limit; of figures of which less is better, not below our lower one),
     not reached, not comparable, not run, or nothing where nothing is printed.
@@ -103,9 +105,10 @@ def judged(cell: Cell, table: Published, answers: Answers | None) -> dict[str, A
     if cell.printed is None:
         return told
     if answers is None or ours is None:
-        return told | {"verdict": "not run", "why": "the arm was not made" if answers is None else f"{cell.at} has no such figure"}
-    if why := obstacle(cell, table, answers):
-        return told | {"verdict": "not comparable", "why": why}
+        why = f"{cell.at} has no such figure" if answers else f"arm left out: {left_out}" if left_out else "the arm was not made"
+        return told | {"verdict": "not run", "why": why}
+    if obstructed := obstacle(cell, table, answers):
+        return told | {"verdict": "not comparable", "why": obstructed}
     if ours["value"] is None:
         return told | {"verdict": "not comparable", "why": ours.get("why", "there is no figure")}
     less = paired.less_is_better(cell.figure)

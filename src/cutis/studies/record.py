@@ -12,7 +12,7 @@ from cutis.data.table import describe
 from cutis.recipe import Part, Recipe, Split
 from cutis.runs import Run
 from cutis.studies import compare
-from cutis.studies.catalog import Arm, Published
+from cutis.studies.catalog import Arm, Cell, Published
 from cutis.studies.compare import Answers
 from cutis.studies.scaling import shortened
 from cutis.studies.timing import latency
@@ -42,7 +42,7 @@ def record(work: Work, answers: Mapping[str, Answers]) -> dict[str, Any]:
         "data": {name: _data(work, name) for name in work.tables},
         "arms": [_arm(work, study.arm(name), answers[name]) for name in answers],
         "left_out": work.left_out,
-        "published": [_table(table, answers) for table in study.published],
+        "published": [_table(table, answers, work.left_out) for table in study.published],
         "pairs": compare.compared(study.pairs, answers),
         "subsets": _subsets(work, answers),
     }
@@ -141,8 +141,12 @@ def _set(answers: Answers, at: str) -> dict[str, Any]:
     return {"n": summary["n"], "groups": summary["groups"], "figures": figures, "baseline": lines}
 
 
-def _table(table: Published, answers: Mapping[str, Answers]) -> dict[str, Any]:
-    rows = {name: [cell and compare.judged(cell, table, answers.get(cell.arm)) for cell in cells] for name, cells in table.rows.items()}
+def _table(table: Published, answers: Mapping[str, Answers], left_out: Mapping[str, str]) -> dict[str, Any]:
+
+    def judged(cell: Cell | None) -> dict[str, Any] | None:
+        return cell and compare.judged(cell, table, answers.get(cell.arm), left_out.get(cell.arm, ""))
+
+    rows = {name: [judged(cell) for cell in cells] for name, cells in table.rows.items()}
     told = {key: getattr(table, key) for key in ("title", "split", "definition", "unlike")}
     return told | {"columns": list(table.columns), "classes": list(table.classes), "n": compare.counts(table.n), "rows": rows}
 
