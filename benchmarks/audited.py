@@ -15,7 +15,6 @@ from cutis.files import read_json
 from cutis.report import words
 from cutis.tabular import Table, as_markdown
 
-
 SURE, ALIKE = "near-copies-different-groups", "alike-under-different-lesions"
 
 
@@ -61,8 +60,9 @@ def page(told: Any, folder: Path, warm: float, cold: float, memory: float) -> st
         "",
         *as_markdown(Table("", ("severity", "kind", "images", "finding"), rows, ("kind", "finding"))),
         "",
-        f"Of the pairs under different lesions {count(found, SURE)} images are in sets called copies and {count(found, ALIKE)} in look-alike "
-        "pairs. What they show when looked at as pictures stands in the log; the 18 pairs known of this collection are not at hand as a list.",
+        f"Of the pairs under different lesions {count(found, SURE)} images are in sets called copies and {count(found, ALIKE)} in "
+        "look-alike pairs. What they show when looked at as pictures stands in the log; the 18 pairs known of this collection are not at "
+        "hand as a list.",
         "",
         *as_markdown(Table("", ("part", "seconds, all kept"), times)),
         "",

@@ -58,7 +58,8 @@ def page(run: Run, comparisons: Sequence[Any], seconds: float) -> str:
         f"# What can be believed of a fine-tuned MobileNetV2\n\nMade by `python -m benchmarks.trust`.\n\n```\n{COMMANDS}\n```",
         f"Machine: {here['cpu']}, {here['cores']} cores, {here['memory_gb']} GB, no GPU. Seed {run.recipe.seed}. "
         f"Date: {time.strftime('%Y-%m-%d')}. Everything that is fitted is fitted on the {fitted['n']:,} validation images "
-        f"({fitted['groups']:,} lesions); `external` are the 1,512 test images of ISIC 2018, partly of other clinics, on which nothing is chosen.",
+        f"({fitted['groups']:,} lesions); `external` are the 1,512 test images of ISIC 2018, partly of other clinics, on which "
+        "nothing is chosen.",
         f"The report of the run: {seconds:.0f} s (limit {LIMITS['seconds']}), {size:.1f} MB (limit {LIMITS['MB']})"
         f"{'' if seconds < LIMITS['seconds'] and size < LIMITS['MB'] else ': **above the limit**'}.",
         *section("Two runs compared", *(comparison(told) for told in comparisons)),

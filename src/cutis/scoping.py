@@ -25,9 +25,9 @@ from cutis.runs import Run
 FORMAT: Final = "cutis-scope-1"
 FILE: Final = "scope.json"
 FIRST: Final = "neighbours"
-"""The score by which an image is refused; the others are told beside it. Of smartphone photos, a linear head on a frozen MobileNetV2, trained
-on 420 dermoscopy images, refused 85 in 100 by it, 48 by Mahalanobis, 17 by energy (and no noise); a fine-tuned one, trained on 8,208, refused
-62, 68 and 0 (docs/results/trust.md)."""
+"""The score by which an image is refused; the others are told beside it. Of smartphone photos a linear head on a frozen MobileNetV2,
+trained on 420 dermoscopy images, refused 85 in 100 by it, 48 by Mahalanobis, 17 by energy (and no noise); a fine-tuned network, trained on
+8,208, refused 62, 68 and 0 (docs/results/trust.md)."""
 
 
 @dataclass(frozen=True, eq=False)
