@@ -45,7 +45,7 @@ def test_a_run_tells_for_whom_it_fails_in_its_metrics_and_on_the_first_screen(ru
     first = html[: html.index("</section>")]
     assert "Worst group" in first
     assert "sex male" in first
-    assert "A promise to sex male" in first
+    assert "Images of sex male" in first
     assert "For whom it works" in html
     assert "lower (p below 0.001)" in html
     assert (run.folder / "figures" / "groups-test.svg").is_file()

@@ -99,9 +99,9 @@ def test_the_first_screen_says_what_how_good_against_what_and_not_for_what(run: 
     assert "A linear head on frozen MobileNetV2 features" in text
     assert "HAM10000_metadata.csv: 9,114 images of 5,611 lesions in 7 classes. Tested on 1,232 images, none of which" in text
     assert "shares a lesion or a picture with training." in text
-    assert f"{f['value']:.3f} [{f['low']:.3f}, {f['high']:.3f}] 1,232 images" in text
+    assert f"{f['value']:.3f} [{f['low']:.3f}, {f['high']:.3f}] 95 % interval, 1,232 images" in text
     assert "Better than always answering nv: the whole interval lies above the majority line (0.143)." in text
-    assert "nv alone is 71 % of the images" in text  # 872 of 1,232
+    assert "nv alone is 71 % of these images" in text  # 872 of 1,232
     assert "Anything but akiec, bcc, bkl, df, mel, nv or vasc" in text
     assert "the data do not name them" in text
     assert "On other data Not tested: how it does on images of another clinic or camera is not known." in text

@@ -38,6 +38,7 @@ class Opening:
     banner: str = ""
     made: str = ""
     what: str = ""
+    level: float = 0.0
     figure: words.Figure | None = None
     base: words.Figure | None = None
     not_for: list[str] = field(default_factory=list)
@@ -55,11 +56,12 @@ def opening(context: Context) -> Opening:
         kicker=" · ".join(filter(None, [f"recipe {context.recipe.name}", f"run {context.run.folder.resolve().name}", told_when])),
         data=_data(context),
         verdict=words.verdict(s[name], base, context.majority) if s else "This run has not been evaluated yet.",
-        more=[s for s in (why, _accuracy(context, name)) if s],
+        more=[line for line in (_missed(context), why, _accuracy(context, name)) if line],
         leaks=context.leaks,
         banner=_banner(context),
         made=f"Made by Cutis {told['cutis']}, {told_when}." if told.get("cutis") else "",
-        what=f"{words.label(name)} on the set {context.main}" if s else "",
+        what=f"{words.label(name)} on the {'test images' if context.main == 'test' else f'set {context.main}'}" if s else "",
+        level=s.get("interval", {}).get("level", 0.0),
         figure=s.get(name),
         base=base,
         not_for=not_for(context),
@@ -76,7 +78,7 @@ def headline(s: dict[str, Any]) -> tuple[str, str]:
     share = words.per_cent(sizes[largest] / sum(sizes.values()))
     return (
         "balanced_accuracy",
-        f"Balanced accuracy stands here because {largest} alone is {share} of the images; each class counts the same in it.",
+        f"Balanced accuracy stands here because {largest} alone is {share} of these images; each class counts the same in it.",
     )
 
 
@@ -88,7 +90,7 @@ def _data(context: Context) -> str:
         proof = context.provenance.get("split", {}).get("proof") or {}
         held = proof if context.main == "test" and proof.get("ok") else None
         told += f" Tested on {words.count(s['n'], 'image')}"
-        told += f" in {words.count(s['groups'], 'group')}" if s["groups"] != s["n"] else ""
+        told += f" of {words.count(s['groups'], held['kind'] if held else 'group')}" if s["groups"] != s["n"] else ""
         told += f", none of which shares a {held['kind']} or a picture with training." if held else "."
     return told.strip()
 
@@ -136,8 +138,11 @@ def _weakest(context: Context) -> Card | None:
     if not known:
         return None
     name = min(known)[1]
-    f = s["per_class"][name]["sensitivity"]
-    body = Markup("{}: finds {} of {}").format(context.chip(name), blocks.figure(f), words.count(int(f["n"]), "image"))
+    f, found = s["per_class"][name]["sensitivity"], s["confusion"][s["classes"].index(name)][s["classes"].index(name)]
+    told = words.known(name).removeprefix(name)
+    body = Markup("{}{}: finds {:,} of {}, {}").format(
+        context.chip(name), told, found, words.count(int(f["n"]), "image"), blocks.figure(f)
+    )
     called, of = benign_calls(s)
     if of:
         body += Markup("<br>Malignant called benign: <b>{:,} of {}</b>").format(called, words.count(of, "image"))
@@ -161,15 +166,27 @@ def not_for(context: Context) -> list[str]:
     lines = ["Diagnosis, triage or reassurance of any person."]
     if context.classes:
         lines.append(f"Anything but {words.listed(context.classes, 'or')}: whatever the picture shows, one of these is its answer.")
-    if context.main:
-        s = context.figures
-        watched = [c for c in s["classes"] if words.malignant().get(c.lower())] or s["classes"]
-        missed = {c: sum(s["confusion"][i]) - s["confusion"][i][i] for i, c in enumerate(s["classes"]) if c in watched}
-        sizes = {c: sum(s["confusion"][s["classes"].index(c)]) for c in watched}
-        worst = max((c for c in watched if sizes[c]), key=lambda c: missed[c] / sizes[c], default=None)
-        if worst and missed[worst]:
-            lines.append(f"Ruling out {worst}: it misses {words.one_of(missed[worst], sizes[worst])}.")
+    if worst := _most_missed(context):
+        lines.append(f"Ruling out {words.known(worst[0])}: it misses {words.one_of(*worst[1:])}.")
     return [*lines, *_worse_off(context), *_unseen(context)]
+
+
+def _most_missed(context: Context) -> tuple[str, int, int] | None:
+    """The class that matters of whose images the largest share is missed, how many, and of how many; None where none is missed."""
+    if not context.main:
+        return None
+    s = context.figures
+    watched = [c for c in s["classes"] if words.malignant().get(c.lower())] or s["classes"]
+    rows = {c: s["confusion"][i] for i, c in enumerate(s["classes"]) if c in watched and sum(s["confusion"][i])}
+    missed = [(c, sum(row) - row[s["classes"].index(c)], sum(row)) for c, row in rows.items()]
+    worst = max(missed, key=lambda told: told[1] / told[2], default=None)
+    return worst if worst and worst[1] else None
+
+
+def _missed(context: Context) -> str:
+    """What the headline figure does not say: how much of the class that matters most is missed."""
+    worst = _most_missed(context)
+    return f"It misses {worst[1]:,} of {words.count(worst[2], 'image')} of {words.known(worst[0])}." if worst else ""
 
 
 def _unseen(context: Context) -> list[str]:
@@ -178,7 +195,7 @@ def _unseen(context: Context) -> list[str]:
         return []
     rows = context.table[context.table["split"] == "train"]
     if "skin_tone" not in rows or rows["skin_tone"].isna().all():
-        lines = ["A claim about any skin tone: the data do not name them, so nobody knows."]
+        lines = ["A claim about any skin tone: the data do not name them, so how it does for each is unknown."]
     else:
         counts = rows["skin_tone"].astype(str).value_counts()
         rare = [tone for tone in "123456" if counts.get(tone, 0) < FEW]
@@ -201,9 +218,9 @@ def _worst_group(context: Context) -> Card | None:
         return Card("Worst group", f"None of {words.count(slices['tests'], 'group')} lies below the rest.")
     figure = found.told["figures"][name]
     told = Markup("{} {}: {} of {}").format(found.title, found.group, blocks.figure(figure), words.count(found.told["n"], "image"))
-    rest = f"The rest has {words.number(figure['value'] - figure['gap']['value'])}"
+    rest = f"{words.label(name)}; the other images have {words.number(figure['value'] - figure['gap']['value'])}"
     if name in MEANS and len(found.told["classes"]) < len(context.classes):
-        rest += f"; both over {words.listed(found.told['classes'])}, which both have"
+        rest += f", over {words.listed(found.told['classes'])}, the classes that both have"
     told += Markup('<br><span class="quiet">{}.</span>').format(rest)
     if not found.sure:
         chance = f"Among {words.count(slices['tests'], 'group')} that can be chance."
@@ -215,7 +232,7 @@ def _worse_off(context: Context) -> list[str]:
     """The group for which the headline figure is surely lower than for the rest."""
     slices = context.figures.get("slices")
     found = worst(slices, headline(context.figures)[0]) if slices else None
-    return [f"A promise to {found.title} {found.group}: it does worse there than for the rest."] if found and found.sure else []
+    return [f"Images of {found.title} {found.group}: it does worse there than for the others."] if found and found.sure else []
 
 
 CARDS = (_others, _weakest, _outside, _worst_group)

@@ -55,6 +55,12 @@ CLASSES = {
 }
 
 
+def known(name: str) -> str:
+    """A class with what its short name stands for, where that is known: ``mel (melanoma)``."""
+    full = CLASSES.get(name.lower())
+    return f"{name} ({full})" if full else name
+
+
 def label(figure: str) -> str:
     """Name of a figure in words; ``f1/mel`` is ``F1, mel``."""
     metric, _, of = figure.partition("/")
