@@ -18,10 +18,16 @@ define environment
 	@touch $@
 endef
 
-.PHONY: demo studies test test-slow lint types bench clean
+.PHONY: demo app serve studies test test-slow test-browser lint types bench clean
 
 demo: .venv/ready
 	.venv/bin/cutis demo --out demo-run
+
+app: demo-run/bundle/bundle.json
+	.venv/bin/cutis app demo-run/bundle --open
+
+serve: demo-run/bundle/bundle.json
+	.venv/bin/cutis serve demo-run/bundle
 
 studies: .venv/ready
 	.venv/bin/cutis study run all --scale smoke --out studies-run
@@ -31,6 +37,9 @@ test: .venv/ready
 
 test-slow: .venv/ready
 	.venv/bin/python -m pytest -m slow
+
+test-browser: .venv/browser
+	.venv/bin/python -m pytest -m browser -rs tests/browser
 
 lint: .venv/ready
 	.venv/bin/ruff check
@@ -44,6 +53,17 @@ bench: .venv-bench/ready
 
 clean:
 	rm -rf .venv .venv-bench
+
+# What the page and the API show where nothing else is at hand; made once, by the demo.
+demo-run/bundle/bundle.json: | .venv/ready
+	@echo "Making the demo's bundle first, a few minutes"
+	.venv/bin/cutis demo --out demo-run
+
+# Playwright, and a Chromium where the system has none; without one the tests say why they are skipped.
+.venv/browser: .venv/ready
+	.venv/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || .venv/bin/python -m playwright install chromium || true
+	@touch $@
 
 .venv/ready: pyproject.toml constraints.txt
 	$(call environment,-e '.[dev]')

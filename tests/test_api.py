@@ -52,6 +52,15 @@ def test_rooms_that_bear_the_name_of_a_function_are_both() -> None:
     assert cutis.search.space.PUBLISHED.units_1 == 112  # type: ignore[attr-defined]
     with pytest.raises(DataError, match="There is no file or folder"):
         cutis.search("nowhere.csv")
+    import cutis.explain.cam
+    import cutis.export.bundle
+
+    assert "gradcam" in cutis.explain.cam.cams  # type: ignore[attr-defined]
+    for verb in (cutis.explain, cutis.export):
+        with pytest.raises(ArtifactError, match=r"nowhere is not a run"):
+            verb("nowhere")  # type: ignore[operator]
+    with pytest.raises(ArtifactError, match="nowhere"):
+        cutis.Predictor.open("nowhere")
 
 
 def test_a_study_is_refused_by_name_scale_and_data(tmp_path: Path) -> None:

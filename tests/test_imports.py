@@ -56,6 +56,7 @@ LEVELS = [
         "exporting",
         "importing",
         "pipeline",
+        "predicting",
         "preparing",
         "repeats",
         "evolution",

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cutis import Recipe, Run
+from cutis import Predictor, Recipe, Run
 from cutis.cli import told
 from cutis.report.words import NOTICE
 from cutis.train.checkpoint import Interrupted
@@ -251,6 +251,7 @@ def test_fault_t1_t7_killed_and_stopped_again_and_again_it_ends_with_the_weights
 def test_demo_replaces_only_an_earlier_demo(tmp_path: Path, cutis: Cutis, monkeypatch: pytest.MonkeyPatch, tiny: Recipe) -> None:
     from cutis import recipe
 
+    recipe.load("demo")  # so that the recipes are registered before one is exchanged
     monkeypatch.setitem(recipe.recipes._items, "demo", lambda: tiny)
     (tmp_path / "pictures").mkdir()
     (tmp_path / "thesis.txt").write_text("mine")
@@ -261,7 +262,12 @@ def test_demo_replaces_only_an_earlier_demo(tmp_path: Path, cutis: Cutis, monkey
     for _ in range(2):
         answer = cutis("demo", "--out", tmp_path / "demo", "--lesions", "60")
         assert answer.code == 0, answer.err
-        assert answer.out.splitlines()[-1] == str(tmp_path / "demo" / "run" / "report.html")
+        *_, page, notice, report = answer.out.splitlines()
+        assert page.endswith(f"cutis app {tmp_path / 'demo' / 'bundle'}")
+        assert notice == NOTICE
+        assert report == str(tmp_path / "demo" / "run" / "report.html")
+    opened = Predictor.open(tmp_path / "demo" / "bundle", backend="eager", precision="fp32")
+    assert opened.nearest(opened.picture(next((tmp_path / "demo" / "pictures").rglob("*.jpg"))))
 
 
 def test_what_there_is_can_be_asked(cutis: Cutis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

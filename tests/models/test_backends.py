@@ -382,6 +382,23 @@ def test_small_work_is_not_measured(trained: tuple[build.Classifier, Tensor], mo
         choose(trained, work=999, backend="tvm")
 
 
+def choose_blindly(trained: tuple[build.Classifier, Tensor], part: str, **fields: Any) -> Choice:
+    spec = SPEC.changed(**{f"predict.{k}": v for k, v in fields.items()})
+    return backends.chosen(trained[0], part, spec, None, work=10_000, device=CPU, dtype=torch.uint8)
+
+
+def test_before_the_first_picture_it_is_fp32_and_noise_is_not_taken_for_photos(
+    trained: tuple[build.Classifier, Tensor], fake: dict[str, float]
+) -> None:
+    assert choose_blindly(trained, "features").name == "fake fp32"
+    assert choose_blindly(trained, "features", precision="bf16").name == "fake bf16"
+    with pytest.raises(CutisError, match="int8 learns from pictures"):
+        choose_blindly(trained, "features", precision="int8")
+    fake |= {"bf16": 50.0, "fp32": 50.0}
+    assert choose(trained, "features").name == "eager bf16"  # the photos are compared, whatever the noise said
+    assert choose_blindly(trained, "maps").name == "eager fp32"  # converted wrongly
+
+
 def test_what_is_asked_for_is_taken_and_its_agreement_told(trained: tuple[build.Classifier, Tensor], fake: dict[str, float]) -> None:
     fake |= {"bf16": 50.0, "fp32": 50.0}
     taken = choose(trained, backend="fake", precision="bf16")

@@ -1,19 +1,39 @@
 """The command line: one verb a command; errors become one plain message and an exit code."""
 
 import errno
+import re
 import shlex
 import signal
 import sys
 import traceback
 
 from cutis import machine
-from cutis.cli import audit, check, compare, data, ensemble, explain, info, runs, scope, search, study
+from cutis.cli import (
+    audit,
+    check,
+    compare,
+    data,
+    ensemble,
+    explain,
+    export,
+    import_,
+    info,
+    page,
+    predict,
+    runs,
+    scope,
+    search,
+    serve,
+    study,
+)
 from cutis.cli.app import app, options
 from cutis.errors import CutisError
 
 __all__ = ["app", "main"]
 
-for module in (audit, runs, compare, ensemble, scope, explain, search, study, check, data, info):
+ALLOCATION = re.compile("can't allocate memory|out of memory")  # what torch says on a processor and on a GPU
+
+for module in (audit, runs, compare, ensemble, scope, explain, export, import_, search, study, check, predict, serve, page, data, info):
     module.add(app)
 
 
@@ -37,7 +57,7 @@ def told(error: Exception) -> tuple[str, int]:
         return " ".join([f"Stopped by {signal.Signals(error.signal).name}.", *error.__notes__]), 128 + error.signal
     if isinstance(error, ValueError):
         return str(error), getattr(error, "code", CutisError.code)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and ALLOCATION.search(str(error))):
         return "Memory ran out. Use smaller batches (--set train.batch_size=8) or smaller images (--set images.size=128).", 5
     if isinstance(error, OSError) and error.filename:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)

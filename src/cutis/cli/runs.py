@@ -163,13 +163,13 @@ def demo(
     seed: Annotated[int, typer.Option(metavar="SEED", help="Seed of pictures and training.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Show it all on pictures that Cutis draws: no weights, no network."""
-    from cutis import pipeline
+    """Show it all on pictures that Cutis draws: no weights, no network. A bundle to predict with and to serve is made, too."""
+    from cutis import exporting, pipeline
     from cutis.data import synthetic
 
     ui = progress(as_json)
     held = sorted(p.name for p in out.iterdir()) if out.is_dir() else []
-    if not set(held) <= {"pictures", "run"}:
+    if not set(held) <= {"pictures", "run", "bundle"}:
         raise CutisError(f"{out} holds more than an earlier demo ({', '.join(held[:5])}). Give a new folder: --out FOLDER")
     for stale in held:
         shutil.rmtree(out / stale)
@@ -181,7 +181,8 @@ def demo(
     with resumable(out / "run"):
         spec = recipes.load("demo").changed(seed=seed)
         run = pipeline.train(table, spec, out / "run", how=how, command=command(), progress=ui, audit="quick")
-    conclude(run, "test", as_json)
+    wish = exporting.Wish(cases=True, licence="Drawn by Cutis: nobody's skin, free to use.")
+    conclude(run, "test", as_json, exporting.export(run, out / "bundle", wish, progress=ui))
 
 
 def read(
@@ -199,12 +200,13 @@ def read(
     return table, splits.named(split) if split else ""
 
 
-def conclude(run: Run, name: str, as_json: bool) -> None:
-    """Say the headline figures of a set and where the page lies."""
+def conclude(run: Run, name: str, as_json: bool, bundle: Path | None = None) -> None:
+    """Say the headline figures of a set and where the page lies, and the bundle where there is one."""
     figures = run.metrics.get(name, {})
     page = run.folder / "report.html"
     if as_json:
-        return show_json({"run": str(run.folder), "set": name, "report": str(page), "metrics": figures, "notice": NOTICE})
+        made = {} if bundle is None else {"bundle": str(bundle)}
+        return show_json({"run": str(run.folder), "set": name, "report": str(page), **made, "metrics": figures, "notice": NOTICE})
     line = figures.get("baseline", {})
     for metric in HEADLINE:
         if metric in figures:
@@ -213,6 +215,8 @@ def conclude(run: Run, name: str, as_json: bool) -> None:
         told = figures.get("spread", {}).get(metric, {"sd": None})
         if told["sd"] is not None:
             typer.echo(f"{name} {metric} of {len(told['runs'])} runs: mean {told['mean']:.3f}, sd {told['sd']:.3f}")
+    if bundle is not None:
+        typer.echo(f"Drop pictures on a page in the browser: {shlex.join(['cutis', 'app', str(bundle)])}")
     typer.echo(NOTICE)
     return typer.echo(page)
 

@@ -1,7 +1,8 @@
 """Safe decoding: a picture becomes upright 8-bit RGB pixels by stated rules, or is refused with a reason.
 
-What is read (JPEG, PNG, WebP, BMP, TIFF, GIF) is decided by content, never by the name; of several frames or pages the first is used,
-with a note. What becomes of the colours:
+What is read (JPEG, PNG, WebP, BMP, TIFF, GIF; with the extra ``pictures`` HEIC, and DICOM by the rules in dicom.py) is decided by
+content, never by the name; of several frames or pages the first is used, of a HEIC's pictures the primary one, with a note. What becomes
+of the colours:
 
 - alpha and transparent palette entries are composited on white; a palette is looked up; 1-bit becomes 0 and 255; grey is repeated thrice;
 - 16-bit (and 12-bit) samples keep their eight highest bits; 32-bit and float samples have no agreed range and are refused;
@@ -14,11 +15,8 @@ because what it puts in the gap is grey.
 """
 
 import io
-import threading
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Final, NamedTuple
 
 import cv2
@@ -28,15 +26,16 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile
 
-from cutis.data.opening import Unreadable, opened, read_bytes
+from cutis.data.opening import Unreadable, Unsupported, opened, read_bytes, silence
 
-__all__ = ["DECODER", "MAX_PIXELS", "Decoded", "Pixels", "Unreadable", "decode", "fitted"]
+__all__ = ["DECODER", "MAX_PIXELS", "SEVERAL", "Decoded", "Pixels", "Unreadable", "Unsupported", "decode", "fitted"]
 
 Pixels = NDArray[np.uint8]
 
 RULES: Final = 1  # raised when a rule of decoding or fitting changes
 DECODER: Final = f"{RULES} simplejpeg-{simplejpeg.__version__} pillow-{PIL.__version__} opencv-{cv2.__version__}"
 MAX_PIXELS: Final = 100_000_000
+SEVERAL: Final = "holds several frames or pages; the first is used"
 
 
 class Decoded(NamedTuple):
@@ -51,10 +50,10 @@ def decode(source: Path | bytes, *, at_least: tuple[int, int] | None = None, max
 
     ``at_least`` (height, width of the upright picture, in pixels) allows a JPEG to be decoded smaller than it is, by libjpeg's scaled
     inverse DCT in eighths, never below that height or width. ``max_pixels`` is held against the header before anything is decoded.
-    Raises Unreadable.
+    Raises Unreadable, and Unsupported where the file is of a kind that is not read.
     """
     data = read_bytes(source) if isinstance(source, Path) else source
-    with _silence:
+    with silence:
         try:
             return _decoded(data, at_least, max_pixels)
         except Unreadable:
@@ -98,7 +97,8 @@ def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 
 def _decoded(data: bytes, at_least: tuple[int, int] | None, max_pixels: int) -> Decoded:
     name, image = opened(data, max_pixels)
-    notes = ["holds several frames or pages; the first is used"] if getattr(image, "is_animated", False) else []
+    notes = [SEVERAL] if getattr(image, "is_animated", False) else []
+    notes += getattr(image, "notes", [])
     profile = image.info.get("icc_profile")
     scaled, turn = None, 0
     if name == "JPEG" and (image.mode == "RGB" or (image.mode == "L" and not profile)):
@@ -177,26 +177,3 @@ def _srgb(image: Image.Image, icc: bytes) -> tuple[Image.Image, bool]:
         return image, False
     assert converted is not None
     return converted, True
-
-
-class _Silence:
-    """Pillow's warnings off while any thread decodes; ``catch_warnings`` alone may restore the wrong filters when threads overlap."""
-
-    def __init__(self) -> None:
-        self.lock, self.inside, self.caught = threading.Lock(), 0, warnings.catch_warnings()
-
-    def __enter__(self) -> None:
-        with self.lock:
-            self.inside += 1
-            if self.inside == 1:
-                self.caught = warnings.catch_warnings(action="ignore")
-                self.caught.__enter__()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        with self.lock:
-            self.inside -= 1
-            if not self.inside:
-                self.caught.__exit__(None, None, None)
-
-
-_silence = _Silence()

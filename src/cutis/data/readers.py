@@ -75,7 +75,7 @@ def _read(source: str | Path) -> pd.DataFrame:
         images, more = locate([str(image) for image in rows.loc[named, "image"]], root)
         rows = rows[named].assign(image=pd.Series(images, index=rows.index[named], dtype="str"))
         rows, notes = rows[rows["image"].notna()], notes + more
-        root, rows = _with_common_root(root, rows)
+        root, rows = with_common_root(root, rows)
     rows.attrs = {"notes": notes}
     table = finish(rows, root, name, files)
     return table if part is None else noted(table.assign(split=part), f"All {len(table):,} images of {path.name} are put in {part}.")
@@ -119,8 +119,8 @@ def _readings(path: Path) -> Iterator[tuple[str, pd.DataFrame]]:
             return
 
 
-def _with_common_root(root: Path, rows: pd.DataFrame) -> tuple[Path, pd.DataFrame]:
-    """Where allowed images lie outside the root, the root that holds all of them."""
+def with_common_root(root: Path, rows: pd.DataFrame) -> tuple[Path, pd.DataFrame]:
+    """The same images, and where allowed ones lie outside the root, the root that holds all of them."""
     if not rows["image"].str.startswith("../").any():
         return root, rows
     paths = [os.path.normpath(root.absolute() / image) for image in rows["image"]]

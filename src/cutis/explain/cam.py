@@ -26,7 +26,7 @@ PREDICTED, ALL = "predicted", "all"
 
 Classes = str | Sequence[str | int] | NDArray[np.integer[Any]]
 
-__all__ = ["ALL", "AUTO", "PREDICTED", "Cam", "Classes", "cam", "cams", "members", "resized", "scaled"]
+__all__ = ["ALL", "AUTO", "PREDICTED", "Cam", "Classes", "cam", "cams", "inner_target", "members", "resized", "scaled"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ def _passed(model: Classifier, images: Tensor, target: str, precision: str, engi
     """The explained layer's name (none: the last map), its output, where the graph starts, and the backbone's last map; both fp32."""
     if model.training:
         raise CutisError("Heat maps need a model in evaluation mode: call model.eval() first.")
-    name = _inner_target(model.backbone) if target == AUTO else target
+    name = inner_target(model.backbone) if target == AUTO else target
     passage, precise = Passage(model, "maps"), autocast(images.device, resolved(precision, images.device))
     if name is None:
         with torch.no_grad(), precise:
@@ -170,8 +170,8 @@ def _planes(x: Tensor, backbone: nn.Module, size: Sequence[int], *, is_map: bool
     raise CutisError(f"The explained layer gives {tuple(x.shape)}, neither a map nor a grid of tokens; name another one as the target.")
 
 
-def _inner_target(backbone: nn.Module) -> str | None:
-    """The layer to explain where the last map will not do: a vision transformer's last attention reads this one."""
+def inner_target(backbone: nn.Module) -> str | None:
+    """The layer that ``auto`` explains where the last map will not do: a vision transformer's last attention reads this one."""
     blocks = getattr(backbone, "blocks", None)
     if hasattr(backbone, "num_prefix_tokens") and isinstance(blocks, nn.Sequential | nn.ModuleList) and hasattr(blocks[-1], "norm1"):
         return f"blocks.{len(blocks) - 1}.norm1"

@@ -13,6 +13,7 @@ from cutis.explain import cam as cams
 from cutis.explain import sanity
 from cutis.explain.faithfulness import Floats, Heat, alike
 from cutis.explain.frame import onto
+from cutis.models.backends import Engine
 from cutis.models.build import Classifier
 
 
@@ -36,12 +37,13 @@ class Together:
         """Whether all networks see the same part of a photo at the same size, so that one picture serves all."""
         return len({(model.size, fit) for model, fit in zip(self.models, self.fits, strict=True)}) == 1
 
-    def maps(self, images: Sequence[Tensor], classes: NDArray[np.int64]) -> list[Heat]:
-        """Of each network B x K x h x w in 0..1, for B x K classes. ``images``: each network's own, float B x 3 x H x W in 0..1."""
+    def maps(self, images: Sequence[Tensor], classes: NDArray[np.int64], engines: Sequence[Engine | None] | None = None) -> list[Heat]:
+        """Of each network B x K x h x w in 0..1, for B x K classes. ``images``: each network's own, float B x 3 x H x W in 0..1, or what
+        its engine takes (``engines``, as ``cam`` has them)."""
         found = []
-        for model, batch in zip(self.models, images, strict=True):
+        for model, batch, engine in zip(self.models, images, engines or [None] * len(self.models), strict=True):
             own = np.array([model.classes.index(c) for c in self.classes])
-            found.append(cams.cam(model, batch, own[classes], method=self.method).maps)
+            found.append(cams.cam(model, batch, own[classes], method=self.method, engine=engine).maps)
         return found
 
     def over(self, maps: Sequence[Heat], photo: tuple[int, int]) -> Heat:

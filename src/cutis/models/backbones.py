@@ -18,6 +18,9 @@ Module = TypeVar("Module", bound=nn.Module)
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
+FETCHED = {"checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "pretrained_strict", "cache_dir"}
+"""Options by which timm would read further files, and among them a pickle: a recipe or bundle from elsewhere must not name them."""
+
 backbones: Registry[Callable[..., nn.Module]] = Registry("backbone", "cutis.models.backbones")
 """Our own backbones; they offer what timm's do: forward_features, forward_head, num_features, group_matcher, pretrained_cfg."""
 
@@ -34,6 +37,8 @@ def create(name: str, options: dict[str, Any]) -> nn.Module:
     """
     if not is_known(name):
         raise CutisError(unknown("backbone", name, near(name)))
+    if fetched := sorted(FETCHED & options.keys()):
+        raise CutisError(f"The option {fetched[0]} of a backbone would read another file: weights come from model.weights. Leave it out.")
     try:
         if name in backbones:
             return backbones[name](**options)

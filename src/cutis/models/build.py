@@ -126,11 +126,16 @@ def load(path: Path) -> tuple[Classifier, recipes.Recipe]:
     try:
         about = json.loads(told[FORMAT])
         spec = recipes.validated(about["recipe"])
-        model, _ = build(spec.changed(**{"model.weights": "none"}), about["classes"])
+        model, _ = build(untrained(spec), about["classes"])
         model.load_state_dict(state)
     except (KeyError, ValueError, RuntimeError) as error:
         raise ArtifactError(f"{path} does not fit its own recipe: {error}") from error
     return model.eval(), spec
+
+
+def untrained(spec: recipes.Recipe) -> recipes.Recipe:
+    """The recipe as it takes to make a network whose weights are at hand: none to fetch, no further sizes to try."""
+    return spec.changed(**{"model.weights": "none", "train.size": ()})
 
 
 def placed(model: Classifier, device: torch.device) -> Classifier:

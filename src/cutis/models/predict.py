@@ -17,7 +17,7 @@ from cutis.models.backends import Choice
 from cutis.models.build import Classifier
 from cutis.models.precision import autocast, device, resolved
 
-__all__ = ["autocast", "chosen", "device", "inputs", "pixel_type", "probabilities", "resolved", "sample"]
+__all__ = ["autocast", "chosen", "device", "inputs", "pixel_type", "probabilities", "resolved", "sample", "versions"]
 
 SAMPLE: Final = 256
 """Images on which backends are timed and compared."""
@@ -68,13 +68,19 @@ def probabilities(
 
 def inputs(pixels: Pixels, size: tuple[int, int], batch_size: int, symmetries: Sequence[int] = (0,)) -> Iterator[Tensor]:
     """All images in batches, each batch once for each symmetry, as ``backends.Passage`` takes them (``pixel_type``)."""
-    whole = pixel_type(pixels, size) == torch.uint8
     for start in range(0, len(pixels), batch_size):
         rows = np.arange(start, min(start + batch_size, len(pixels)))
-        images = pixels.raw(rows) if whole else pixels.batch(rows, size, None)
-        for k in symmetries:
-            view = augment.symmetry(images, k)
-            yield view.permute(0, 2, 3, 1) if whole else view
+        yield from versions(pixels.raw(rows), size, symmetries)
+
+
+def versions(images: Tensor, size: tuple[int, int], symmetries: Sequence[int]) -> Iterator[Tensor]:
+    """A batch as it is stored, uint8 B x 3 x H x W, in each symmetry as ``backends.Passage`` takes it: resized where it is stored
+    at another size."""
+    whole = tuple(images.shape[2:]) == tuple(size)
+    ready = images if whole else augment.resized(images.float().div_(255), size)
+    for k in symmetries:
+        view = augment.symmetry(ready, k)
+        yield view.permute(0, 2, 3, 1) if whole else view
 
 
 def sample(sets: Sequence[Pixels], size: tuple[int, int], count: int = SAMPLE) -> Tensor:

@@ -164,7 +164,7 @@ def _kept(
     found = features.extract(model, pixels, spec, 1, cache_folder() / "features", work=work, progress=progress)
     for rows in _batches(len(pixels), spec):
         values = found.batch(rows, spec.predict_size, None)
-        yield _averaged(values).cpu(), model.head(values).float().cpu()
+        yield averaged(values).cpu(), model.head(values).float().cpu()
 
 
 def _streamed(
@@ -181,7 +181,7 @@ def _streamed(
     with closing(ahead(predict.inputs(pixels, size, spec.predict.batch_size))) as batches:
         for array in engine.stream(batches):
             maps = torch.from_numpy(array).to(where)
-            yield _averaged(maps).cpu(), model.from_maps(maps).float().cpu()
+            yield averaged(maps).cpu(), model.from_maps(maps).float().cpu()
             done += len(maps)
             if progress:
                 progress(done, len(pixels))
@@ -192,7 +192,7 @@ def _batches(count: int, spec: recipe.Recipe) -> Iterator[NDArray[np.int64]]:
     return (np.arange(start, min(start + size, count)) for start in range(0, count, size))
 
 
-def _averaged(values: Tensor) -> Tensor:
+def averaged(values: Tensor) -> Tensor:
     """B x F as it is; a map B x C x h x w, or tokens B x N x C, averaged over its places."""
     values = values.float()
     return values.mean((2, 3)) if values.ndim == 4 else values.mean(1) if values.ndim == 3 else values

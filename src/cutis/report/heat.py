@@ -41,9 +41,9 @@ class Case:
 
 def heatmaps(cases: Sequence[Case], near: str = "") -> Markup:
     """Cases below each other, under one slider; ``near``: what stands above the nearest cases."""
-    told = [(c, [(m, _address(m.heat), m.heat.shape[1] / m.heat.shape[0]) for m in c.maps]) for c in cases]
+    told = [(c, [(m, address(m.heat), m.heat.shape[1] / m.heat.shape[0]) for m in c.maps]) for c in cases]
     macro: Any = getattr(blocks.environment().get_template("heat.html").module, "heatmaps")  # noqa: B009 - a macro, unknown to types
-    return Markup(macro(told, _scale(), near, all(len(c.maps) == 1 and not c.near for c in cases)))
+    return Markup(macro(told, scale(), near, all(len(c.maps) == 1 and not c.near for c in cases)))
 
 
 def packed(heat: Heat) -> dict[str, Any]:
@@ -59,23 +59,24 @@ def unpacked(told: dict[str, Any]) -> Heat:
     return np.where(values == 255, np.nan, values / TOP).astype(np.float32)
 
 
-def _address(heat: Heat) -> str:
+def address(heat: Heat) -> str:
     """A map in colours as the ``data:`` address of a PNG, clear where the network saw nothing."""
     values = np.frombuffer(base64.b64decode(packed(heat)["values"]), np.uint8).reshape(heat.shape)
     image = Image.fromarray(values).convert("P")
-    image.putpalette(_colours().tobytes())
+    image.putpalette(colours().tobytes())
     out = io.BytesIO()
     image.save(out, "PNG", transparency=255, optimize=True)
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode("ascii")
 
 
 @cache
-def _colours() -> NDArray[np.uint8]:
+def colours() -> NDArray[np.uint8]:
     """256 x 3: inferno for the bytes 0 to 254; the last is clear and what surrounds it must not shine through."""
     colours = (mpl.colormaps["inferno"](np.linspace(0, 1, TOP + 1))[:, :3] * 255).round().astype(np.uint8)
     return np.concatenate([colours, colours[:1]])
 
 
 @cache
-def _scale() -> str:
-    return _address(np.linspace(0, 1, 120, dtype=np.float32)[None].repeat(8, axis=0))
+def scale() -> str:
+    """The colours from no evidence to the most, as the ``data:`` address of a picture."""
+    return address(np.linspace(0, 1, 120, dtype=np.float32)[None].repeat(8, axis=0))

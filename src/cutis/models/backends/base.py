@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
@@ -49,6 +50,13 @@ class Engine(Protocol):
 
     def __call__(self, batch: Tensor) -> Answers:
         """The array of one batch."""
+
+
+class Converted(Engine, Protocol):
+    """An engine that computes from a file of another format."""
+
+    folder: Path
+    """Where its files are, and nothing else but their sums."""
 
 
 @dataclass(frozen=True)

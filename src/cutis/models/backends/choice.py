@@ -20,6 +20,7 @@ LONG: Final = 20_000
 """From this many on a GPU, compiling for a minute may pay."""
 
 CHECKED: Final = 256  # images on which agreement is measured, at most
+NOISE: Final = 32  # pictures of noise, where there are no others
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ class Row:
     why: str = ""
 
 
-def chosen(model: Classifier, part: str, spec: Recipe, sample: Tensor, *, work: int, device: torch.device, dtype: torch.dtype) -> Choice:
+def chosen(
+    model: Classifier, part: str, spec: Recipe, sample: Tensor | None, *, work: int, device: torch.device, dtype: torch.dtype
+) -> Choice:
     """The backend and precision for a part of a network.
 
     What ``spec.predict`` names is taken as asked. ``auto`` takes eager fp32 for ``work`` below ``SMALL`` image passes: bf16 that is
@@ -70,16 +73,23 @@ def chosen(model: Classifier, part: str, spec: Recipe, sample: Tensor, *, work: 
     ``Passage`` takes them; up to ``CHECKED`` count) compared with eager fp32, once for these weights. Both are remembered, so the same
     question has the same answer. The fastest that agrees is taken; where bf16 does not, fp32 is. bf16 and int8 that were asked for
     are not refused for disagreeing: ``difference`` and ``agreement`` tell. Raises CutisError where what was asked for cannot be had.
+
+    Where there is no ``sample`` (None: a server, before its first picture) ``auto`` is fp32, and noise is compared: it shows whether a
+    network was converted rightly, and not whether rounding changes answers. int8, which learns from pictures, cannot be had then.
     """
     backend, precision = spec.predict.backend, resolved(spec.predict.precision, device)
     if backend != "auto":
         backends[backend]  # an unknown name is refused however small the work
     asked = spec.predict.precision in ("bf16", "int8")
+    if sample is None and precision == "int8":
+        raise CutisError("int8 learns from pictures, and there are none yet. Use bf16 or fp32.")
+    if sample is None and not asked:
+        precision = "fp32"
     if work < SMALL and precision != "int8":
         return Choice("eager" if backend == "auto" else backend, precision if asked else "fp32")
     checked = CHECKED if precision == "int8" else min(CHECKED, work // 20)
-    shown = sample[:: max(1, len(sample) // checked)][:checked]
-    trial = Trial(model, part, spec.predict_size, shown, spec.predict.batch_size, device, dtype)
+    shown = _noise(spec.predict_size, dtype) if sample is None else sample[:: max(1, len(sample) // checked)][:checked]
+    trial = Trial(model, part, spec.predict_size, shown, spec.predict.batch_size, device, dtype, of="noise" if sample is None else "")
     names = _automatic(trial, work) if backend == "auto" else [backend]
     candidates = [(b, p) for b in names for p in ([precision] if asked or precision == "fp32" else [precision, "fp32"])]
     timed = trial.rates(candidates)
@@ -125,6 +135,12 @@ def measure(
 def settled(rows: Sequence[Row], checked: bool = True) -> Row:
     """Of measured rows the one that ``chosen`` takes for long work: the fastest in fp32 or bf16, of those that agree where ``checked``."""
     return max((r for r in rows if r.rate and r.precision != "int8" and (r.agrees or not checked)), key=lambda r: r.rate or 0.0)
+
+
+def _noise(size: tuple[int, int], dtype: torch.dtype) -> Tensor:
+    """Pictures as ``Passage`` takes them, of which each pixel is drawn alone."""
+    drawn = torch.randint(256, (NOISE, *size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return drawn if dtype == torch.uint8 else drawn.permute(0, 3, 1, 2).float() / 255
 
 
 def _automatic(trial: Trial, work: int) -> list[str]:

@@ -32,9 +32,9 @@ def onnxruntime(job: Job) -> Engine:
     options = library.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors only
-    path = _converted(job, onnx) / FILE
+    folder = _converted(job, onnx)
     with kept.converting("by ONNX Runtime"):
-        return OnnxRuntime(job, library.InferenceSession(path, options, providers=["CPUExecutionProvider"]))
+        return OnnxRuntime(job, library.InferenceSession(folder / FILE, options, providers=["CPUExecutionProvider"]), folder)
 
 
 def _converted(job: Job, onnx: Any) -> Path:
@@ -69,8 +69,8 @@ class OnnxRuntime:
 
     backend = "onnxruntime"
 
-    def __init__(self, job: Job, session: Any) -> None:
-        self.precision, self._session = job.precision, session
+    def __init__(self, job: Job, session: Any, folder: Path) -> None:
+        self.precision, self.folder, self._session = job.precision, folder, session
 
     def stream(self, batches: Iterable[Tensor]) -> Iterator[Answers]:
         """Arrays in the order of the batches."""

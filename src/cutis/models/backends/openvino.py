@@ -45,7 +45,7 @@ def openvino(job: Job) -> Engine:
                 "ENABLE_CPU_PINNING": False,  # else two processes with a thread each share one core
             },
         )
-    return OpenVINO(job, compiled)
+    return OpenVINO(job, compiled, folder)
 
 
 @cache
@@ -87,8 +87,8 @@ class OpenVINO:
 
     backend = "openvino"
 
-    def __init__(self, job: Job, compiled: Any) -> None:
-        self.precision = job.precision
+    def __init__(self, job: Job, compiled: Any, folder: Path) -> None:
+        self.precision, self.folder = job.precision, folder
         self._compiled = compiled
         self._chunk = max(1, round(PIXELS / (job.size[0] * job.size[1])))
         self._requests = 2 * int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))  # one waits for each that runs

@@ -35,10 +35,22 @@ def rates() -> dict[str, dict[str, float]]:
 
 
 class Trial:
-    """A network's part and the images on which engines are timed and compared."""
+    """A network's part and the images on which engines are timed and compared.
+
+    ``of``: what these are where they are no photos, so that what was found on them is not remembered as found on photos.
+    """
 
     def __init__(
-        self, model: Classifier, part: str, size: tuple[int, int], sample: Tensor, batch: int, device: torch.device, dtype: torch.dtype
+        self,
+        model: Classifier,
+        part: str,
+        size: tuple[int, int],
+        sample: Tensor,
+        batch: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        of: str = "",
     ) -> None:
         self.model, self.part, self.size, self.sample = model, part, size, sample
         self.batch, self.device, self.dtype = batch, device, dtype
@@ -46,8 +58,9 @@ class Trial:
         self._exact: Answers | None = None
         architecture = getattr(model.backbone, "pretrained_cfg", {}).get("architecture", type(model.backbone).__name__)
         kind = str(dtype).removeprefix("torch.")
-        self.where = f"{part} {size[0]}x{size[1]} {kind} {device.type}"
-        self.name = f"{architecture}-{structure(model)} {self.where} batch {batch}"
+        where = f"{part} {size[0]}x{size[1]} {kind} {device.type}"
+        self.compared = f"{where} {of}".rstrip()
+        self.name = f"{architecture}-{structure(model)} {where} batch {batch}"
 
     def engine(self, backend: str, precision: str) -> Engine:
         """The engine; int8 learns from every second image."""
@@ -121,7 +134,7 @@ class Trial:
         """
         if (backend, precision) == ("eager", "fp32"):
             return 0.0, 1.0, len(self.sample)
-        key = ("agreement", backend, precision, self.where, fingerprint(self.model, self.part))
+        key = ("agreement", backend, precision, self.compared, fingerprint(self.model, self.part))
         kept = measured.recall(*key)
         if kept is None:
             if self._exact is None:
