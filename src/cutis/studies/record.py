@@ -144,7 +144,7 @@ def _set(answers: Answers, at: str) -> dict[str, Any]:
 def _table(table: Published, answers: Mapping[str, Answers], left_out: Mapping[str, str]) -> dict[str, Any]:
 
     def judged(cell: Cell | None) -> dict[str, Any] | None:
-        return cell and compare.judged(cell, table, answers.get(cell.arm), left_out.get(cell.arm, ""))
+        return compare.judged(cell, table, answers.get(cell.arm), left_out.get(cell.arm, "")) if cell else None
 
     rows = {name: [judged(cell) for cell in cells] for name, cells in table.rows.items()}
     told = {key: getattr(table, key) for key in ("title", "split", "definition", "unlike")}
