@@ -23,9 +23,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cutis import inspection, machine
+from cutis import machine
 from cutis.audit import copies
 from cutis.data import readers, splits
+from cutis.jobs import inspection
 from cutis.recipe import Recipe
 
 EACH, MOVED, SWAPPED = 100, 20, 0.03

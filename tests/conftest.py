@@ -68,8 +68,8 @@ def bundle_run(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> "R
 
     Its pictures lie below ``bundle_run.provenance["data"]["root"]``, by their names in ``bundle_run.table``.
     """
-    from cutis import pipeline
     from cutis.data import readers, synthetic
+    from cutis.jobs import pipeline
     from cutis.recipe import Evaluation, Images, Model, Predict, Recipe, Split, Stage
 
     spec = Recipe(
@@ -89,8 +89,8 @@ def bundle_run(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> "R
 @pytest.fixture(scope="session")
 def bundle(bundle_run: "Run") -> "Bundle":
     """``bundle_run`` as a bundle, with scope and cases; not to be changed. Its folder is ``bundle.folder``."""
-    from cutis import exporting
     from cutis.export import bundle as bundles
+    from cutis.jobs import exporting
 
     wish = exporting.Wish(cases=True, licence="CC0-1.0: drawn by Cutis")
     return bundles.open(exporting.export(bundle_run, bundle_run.folder.parent / "tiny-bundle", wish))

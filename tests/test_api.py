@@ -15,7 +15,7 @@ from cutis.errors import ArtifactError, CutisError, DataError
 def test_import_is_light_and_gives_the_public_names() -> None:
     code = """
 import sys, cutis
-heavy = {"torch", "pandas", "numpy", "sklearn", "cutis.pipeline"} & sys.modules.keys()
+heavy = {"torch", "pandas", "numpy", "sklearn", "cutis.jobs.pipeline"} & sys.modules.keys()
 assert not heavy, heavy
 assert {*cutis.__all__} <= {*dir(cutis)}
 import cutis.train.losses

@@ -41,33 +41,13 @@ LEVELS = [
     ["export"],
     ["report"],
     ["serve"],
-    [
-        "provenance",
-        "resume",
-        "answers",
-        "inspection",
-        "sides",
-        "comparison",
-        "fitting",
-        "scoping",
-        "slicing",
-        "explainable",
-        "explaining",
-        "exporting",
-        "importing",
-        "pipeline",
-        "predicting",
-        "preparing",
-        "repeats",
-        "evolution",
-        "estimator",
-    ],
+    ["jobs"],
     ["studies"],
     ["cli", "verbs", "__init__", "__main__"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 LAST = len(LEVELS) - 1
-FAMILIES = (0, LAST - 2, LAST)
+FAMILIES = (0, LAST)
 FILES = sorted(SOURCE.rglob("*.py"))
 
 

@@ -13,7 +13,7 @@ from cutis.verbs.making import ensemble, search, study, train
 
 if TYPE_CHECKING:
     from cutis.data.readers import read
-    from cutis.estimator import CutisClassifier
+    from cutis.jobs.estimator import CutisClassifier
     from cutis.predictions import Predictions
     from cutis.recipe import Recipe
     from cutis.runs import Run
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CutisClassifier": "cutis.estimator",
+    "CutisClassifier": "cutis.jobs.estimator",
     "Predictions": "cutis.predictions",
     "Predictor": "cutis.serve.predictor",
     "Recipe": "cutis.recipe",

@@ -310,7 +310,7 @@ def test_faults_of_the_machine_and_of_cutis_are_told_apart(
     stopped = Interrupted(signal.SIGINT)
     stopped.add_note("All is saved.")
     assert told(stopped) == ("Stopped by SIGINT. All is saved.", 130)
-    from cutis import preparing
+    from cutis.jobs import preparing
 
     monkeypatch.setattr(preparing, "prepare", lambda *_: {}["a fault"])
     answer = cutis("train", drawn, "--recipe", recipe_file, "--out", tmp_path / "run")

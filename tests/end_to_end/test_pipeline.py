@@ -14,9 +14,10 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 import cutis
-from cutis import Recipe, Run, answers
+from cutis import Recipe, Run
 from cutis.data import synthetic
 from cutis.errors import ArtifactError, DataError, LeakError
+from cutis.jobs import answers
 from cutis.train.checkpoint import Interrupted
 
 

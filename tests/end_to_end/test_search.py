@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cutis import evolution
 from cutis.cli import search as verb
 from cutis.data import readers, splits
+from cutis.jobs import evolution
 from cutis.recipe import Recipe
 from cutis.runs import Run
 from cutis.search.genetic import Plan

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 import cutis
-from cutis import Recipe, Run, answers
+from cutis import Recipe, Run
 from cutis.errors import CutisError
+from cutis.jobs import answers
 
 PLAN = [{"epochs": 2, "train": "head", "lr": 0.01}, {"epochs": 2, "train": "last:1", "lr": 0.01}, {"epochs": 1, "lr": 0.003}]
 EARLIER = [f"predictions/{part}-stage-{stage}.csv" for part in ("val", "test") for stage in (1, 2)]

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from cutis import exporting
 from cutis.data import augment, images
 from cutis.ensemble import make
 from cutis.errors import ArtifactError, CutisError
 from cutis.evaluate import calibration
 from cutis.export import bundle as bundles
 from cutis.export.bundle import Bundle, Member
+from cutis.jobs import exporting
 from cutis.models import build, reference
 from cutis.models import scope as scopes
 from cutis.runs import Run

@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from cutis import exporting
 from cutis.data import images
 from cutis.errors import ArtifactError
 from cutis.export import bundle as bundles
 from cutis.export import parity
+from cutis.jobs import exporting
 from cutis.models import backends, build
 from cutis.runs import Run
 
@@ -96,8 +96,8 @@ def test_a_network_that_answers_otherwise_is_not_written(
 @pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["mobilenetv2_100.ra_in1k", "resnet50.a1_in1k"])
 def test_study_backbones_convert_and_agree_on_real_images(backbone: str, data_root: Path, weights_root: Path, tmp_path: Path) -> None:
-    from cutis import pipeline
     from cutis.data import readers
+    from cutis.jobs import pipeline
     from cutis.models import weights
     from cutis.recipe import Images, Model, Recipe, Stage
 

@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from cutis import cli, fitting
+from cutis import cli
+from cutis.jobs import fitting
 from cutis.report.context import Context, parts
 from cutis.runs import Run
 

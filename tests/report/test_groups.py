@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cutis import slicing
 from cutis.evaluate.summary import summarise
+from cutis.jobs import slicing
 from cutis.report import page
 from cutis.runs import Run
 

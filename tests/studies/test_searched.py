@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cutis import pipeline
 from cutis.data import readers, synthetic
+from cutis.jobs import pipeline
 from cutis.recipe import Balance, Images, Model, Recipe, Split, Stage, Train
 from cutis.runs import Run
 from cutis.studies.catalog import Given, Scale, Study

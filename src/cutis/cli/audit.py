@@ -47,9 +47,9 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Say what is wrong with images and labels, before anything is trained on them."""
-    from cutis import inspection
     from cutis.audit.mending import Plan
     from cutis.data import masks as lesions
+    from cutis.jobs import inspection
 
     spec = recipes.with_settings(recipes.load(inspection.RECIPE), settings or [])
     names = [inspection.short(name) for name in inspection.chosen(only or [], quick)]

@@ -29,7 +29,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Say which run is better and by how much, or that they cannot be told apart and how many images it would take."""
-    from cutis import comparison
+    from cutis.jobs import comparison
     from cutis.report import compare as page
 
     told = comparison.compare(runs, name=name, figures=[f.strip() for f in figures.split(",") if f.strip()], command=command())

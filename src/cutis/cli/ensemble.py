@@ -35,8 +35,8 @@ def ensemble(
     as_json: Json = False,
 ) -> None:
     """Combine the answers of several runs into a run; what is fitted is fitted on validation."""
-    from cutis import fitting, slicing
     from cutis.ensemble import make
+    from cutis.jobs import fitting, slicing
     from cutis.report import page
 
     spec = recipes.with_settings(make.recipe(runs, out, method=method, weights=_numbers(weights)), settings or [])

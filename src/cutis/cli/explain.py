@@ -37,8 +37,8 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Show what a run's answers rest on, and measure whether that can be believed."""
-    from cutis import explaining
     from cutis.data import masks as lesions
+    from cutis.jobs import explaining
     from cutis.report import explanation
 
     wish = explaining.Wish(method, of, count, changed, lesions.read(masks) if masks else None)

@@ -37,8 +37,8 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Make a bundle of RUN: all that it takes to answer, to be handed over, predicted with and served."""
-    from cutis import exporting
     from cutis.export import bundle
+    from cutis.jobs import exporting
 
     kinds = [kind for kind, wanted in (("onnx", onnx), ("openvino", openvino)) if wanted]
     wish = exporting.Wish(kinds, cases, licence, scope=not no_scope, images=images)

@@ -42,9 +42,9 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Turn a published state dict into a bundle: weights only, read in a confined process, put in place tensor for tensor."""
-    from cutis import importing
     from cutis.cli.export import lines
     from cutis.export import bundle
+    from cutis.jobs import importing
 
     asked = importing.Asked(
         backbone,

@@ -11,7 +11,7 @@ from cutis.errors import FINDINGS
 from cutis.report.words import NOTICE, count, listed
 
 if TYPE_CHECKING:
-    from cutis import predicting
+    from cutis.jobs import predicting
 
 PICTURES = "Pictures: folders, zips, tables that name images (CSV), wild cards in quotes, or files."
 
@@ -35,7 +35,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Answer pictures with a bundle. Memory stays flat; what cannot be read is listed, and the exit code is then 8."""
-    from cutis import predicting
+    from cutis.jobs import predicting
 
     found = predicting.predict(
         bundle,

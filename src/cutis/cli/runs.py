@@ -60,8 +60,8 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a classifier on DATA into a run folder."""
-    from cutis import pipeline, repeats
-    from cutis.resume import begin
+    from cutis.jobs import pipeline, repeats
+    from cutis.jobs.resume import begin
 
     ui = progress(as_json)
     asked: dict[str, Any] = {"split": split, "map": label_map, "folds": folds or 0, "seeds": seeds or 0, "allow_leaks": allow_leaks}
@@ -105,7 +105,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Add the figures of a run's model on other data."""
-    from cutis import pipeline
+    from cutis.jobs import pipeline
 
     opened, ui = Run.open(run), progress(as_json)
     table, _ = read(data, label_map, None, allow_outside, ui)
@@ -115,7 +115,7 @@ def evaluate(
 
 def report(run: FolderOfRun, prior: Prior = None, as_json: Json = False) -> None:
     """Make the page of a run anew."""
-    from cutis import fitting, slicing
+    from cutis.jobs import fitting, slicing
     from cutis.report import page
 
     opened = Run.open(run)
@@ -164,8 +164,8 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Show it all on pictures that Cutis draws: no weights, no network. A bundle to predict with and to serve is made, too."""
-    from cutis import exporting, pipeline
     from cutis.data import synthetic
+    from cutis.jobs import exporting, pipeline
 
     ui = progress(as_json)
     held = sorted(p.name for p in out.iterdir()) if out.is_dir() else []

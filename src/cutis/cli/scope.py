@@ -27,8 +27,8 @@ def scope(
     as_json: Json = False,
 ) -> None:
     """Say what share of DATA a run refuses as unlike what it was trained on."""
-    from cutis import scoping
     from cutis.data import piles
+    from cutis.jobs import scoping
 
     opened, ui = Run.open(run), progress(as_json)
     if data and not name:

@@ -62,7 +62,7 @@ def search(
 
     The test images are answered by the winner alone.
     """
-    from cutis import evolution
+    from cutis.jobs import evolution
     from cutis.search.genetic import Plan
 
     ui = progress(as_json)
@@ -101,7 +101,7 @@ def _request(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def _remembered(context: typer.Context, out: Path) -> dict[str, Any]:
     """What an interrupted search was asked; where the data lie may be told anew. Raises CutisError for any other option."""
-    from cutis import evolution
+    from cutis.jobs import evolution
 
     only_data(context, "--worker")
     moved = _request(context.params)["data"]

@@ -140,9 +140,7 @@ def _weakest(context: Context) -> Card | None:
     name = min(known)[1]
     f, found = s["per_class"][name]["sensitivity"], s["confusion"][s["classes"].index(name)][s["classes"].index(name)]
     told = words.known(name).removeprefix(name)
-    body = Markup("{}{}: finds {:,} of {}, {}").format(
-        context.chip(name), told, found, words.count(int(f["n"]), "image"), blocks.figure(f)
-    )
+    body = Markup("{}{}: finds {:,} of {}, {}").format(context.chip(name), told, found, words.count(int(f["n"]), "image"), blocks.figure(f))
     called, of = benign_calls(s)
     if of:
         body += Markup("<br>Malignant called benign: <b>{:,} of {}</b>").format(called, words.count(of, "image"))

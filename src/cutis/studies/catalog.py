@@ -177,8 +177,8 @@ class Given:
 
         ``attrs["how"]`` says which, in words; a study's own tables may set it too.
         """
-        from cutis import provenance
         from cutis.data import splits
+        from cutis.jobs import provenance
 
         file = self.splits.get(name)
         table = splits.from_file(self.table, file) if file else self.table

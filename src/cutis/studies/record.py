@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 from pydantic_core import to_jsonable_python
 
-from cutis import machine, provenance
+from cutis import machine
 from cutis.data.table import describe
+from cutis.jobs import provenance
 from cutis.recipe import Part, Recipe, Split
 from cutis.runs import Run
 from cutis.studies import compare

@@ -42,7 +42,7 @@ class Searched(Arm):
 
     def make(self, work: "Work") -> Run:
         """Search, or go on with it, then train the best one's recipe; the folders of candidates keep figures and no weights."""
-        from cutis import pipeline  # here and below, so that a study is told of without what trains it
+        from cutis.jobs import pipeline  # here and below, so that a study is told of without what trains it
         from cutis.report import page
 
         run, table = Run(work.folder(self)), work.table(self)
@@ -83,7 +83,7 @@ class Searched(Arm):
 
 def _accuracy(work: "Work", rows: pd.DataFrame, spec: Recipe, run: Run) -> float:
     """Train a candidate, or take it up where it was begun; its best accuracy on validation."""
-    from cutis import pipeline
+    from cutis.jobs import pipeline
 
     _emptied(run.folder.parent, but=run.folder.name)
     begun = work.begun(run, spec, rows)

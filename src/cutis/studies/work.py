@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from cutis import fitting, pipeline, provenance, repeats
 from cutis.data import cache as caches
 from cutis.data import splits
 from cutis.ensemble import make
 from cutis.errors import ArtifactError, CutisError, DataError
+from cutis.jobs import fitting, pipeline, provenance, repeats
 from cutis.models import backbones, weights
 from cutis.progress import Progress
 from cutis.recipe import Recipe

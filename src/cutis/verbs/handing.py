@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutis.export.bundle import Bundle
-    from cutis.predicting import Predicted
+    from cutis.jobs.predicting import Predicted
     from cutis.progress import Progress
     from cutis.runs import Run
 
@@ -35,7 +35,7 @@ def export(
     that allows that. ``scope``: what tells that a picture is unlike the training images. Raises CutisError (a ValueError) that says what
     to do.
     """
-    from cutis import exporting
+    from cutis.jobs import exporting
 
     kinds = [kind for kind, wanted in (("onnx", onnx), ("openvino", openvino)) if wanted]
     return exporting.export(given.run(run), out, exporting.Wish(kinds, cases, licence, scope, images), progress=progress)
@@ -62,7 +62,7 @@ def predict(
     """
     from pathlib import Path
 
-    from cutis import predicting
+    from cutis.jobs import predicting
 
     folder = None if maps is None else Path(maps)
     options: dict[str, Any] = {"maps": folder, "resume": resume, "backend": backend, "precision": precision, "progress": progress}

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutis.data.masks import Masks
-    from cutis.explaining import Explanation
-    from cutis.inspection import Audit
+    from cutis.jobs.explaining import Explanation
+    from cutis.jobs.inspection import Audit
     from cutis.progress import Progress
     from cutis.runs import Run
     from cutis.verbs.given import Data, Map
@@ -36,8 +36,8 @@ def audit(
     lesions are, an .npz or a folder. ``only``: these checks; ``quick``: those that take no network and no minutes. The answer has
     ``findings``, ``sections`` and ``mend``, which writes a cleaned table. Raises CutisError (a ValueError) that says what to do.
     """
-    from cutis import inspection
     from cutis import recipe as recipes
+    from cutis.jobs import inspection
 
     table, _ = given.divided(data, map, split)
     spec = recipes.with_settings(recipes.load(inspection.RECIPE), settings)
@@ -60,7 +60,7 @@ def evaluate(
     ``data`` and ``map``: as for ``train``. ``prior``: how frequent each class is where these data are from; answers are then corrected for
     that, too. Raises DataError for labels the model does not know, unless ``ignore_unknown``.
     """
-    from cutis import pipeline
+    from cutis.jobs import pipeline
 
     return pipeline.evaluate(
         given.run(run), given.table(data, map), name, ignore_unknown=ignore_unknown, prior=prior or {}, progress=progress
@@ -77,7 +77,7 @@ def compare(
     """
     from pathlib import Path
 
-    from cutis import comparison
+    from cutis.jobs import comparison
     from cutis.report import compare as page
 
     folders = [run if isinstance(run, str | Path) else run.folder for run in runs]
@@ -95,8 +95,8 @@ def scope(
     ``data``: folders or files of pictures, labelled or not, which are added to the run under ``name``; None: only the run's own validation
     and test images. Raises CutisError (a ValueError) that says what to do.
     """
-    from cutis import scoping
     from cutis.data import piles
+    from cutis.jobs import scoping
 
     return scoping.refuse(given.run(run), None if data is None else piles.read(*given.several(data)), name, progress)
 
@@ -124,7 +124,7 @@ def explain(
     """
     from pathlib import Path
 
-    from cutis import explaining
+    from cutis.jobs import explaining
 
     wish = explaining.Wish(method, of, count, changed, given.masks(masks))
     folder = None if out is None else Path(out)

@@ -40,8 +40,8 @@ def train(
     ValueError) that says what to do: LeakError for a split that leaks, unless ``allow_leaks``; DataError, TrainingError, ArtifactError,
     LockedError.
     """
-    from cutis import pipeline, repeats
     from cutis import recipe as recipes
+    from cutis.jobs import pipeline, repeats
 
     table, how = given.divided(data, map, split)
     spec = recipes.with_settings(recipe if isinstance(recipe, recipes.Recipe) else recipes.load(recipe), settings)
@@ -74,8 +74,8 @@ def search(
     ``data``, ``recipe``, ``settings``, ``map`` and ``split``: as for ``train``. ``then``: ``head``, or a recipe such as ``finetune`` whose
     stages follow. Test images are answered by the winner alone. Raises as ``train`` does.
     """
-    from cutis import evolution
     from cutis import recipe as recipes
+    from cutis.jobs import evolution
     from cutis.search.genetic import Plan
 
     table, how = given.divided(data, map, split)
@@ -104,8 +104,8 @@ def ensemble(
     fitted on validation. Raises CutisError (a ValueError) that says what to do: LeakError where a member was trained on what another is
     judged by, unless ``allow_leaks``; DataError, ArtifactError.
     """
-    from cutis import fitting
     from cutis.ensemble import make
+    from cutis.jobs import fitting
     from cutis.report import page
     from cutis.runs import Run
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from cutis import pipeline, provenance, slicing
-from cutis import resume as resuming
 from cutis.audit.findings import Depth
 from cutis.data import splits
 from cutis.data.table import describe
 from cutis.errors import CutisError
 from cutis.evaluate.summary import pooled, spread, summarise
+from cutis.jobs import pipeline, provenance, slicing
+from cutis.jobs import resume as resuming
 from cutis.progress import Progress
 from cutis.recipe import Recipe
 from cutis.report import page

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cutis import provenance
 from cutis.data.loaders import Pixels
 from cutis.evaluate.summary import summarise
+from cutis.jobs import provenance
 from cutis.models import predict
 from cutis.models.backends import Choice
 from cutis.models.build import Classifier

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cutis import predicting
 from cutis.errors import ArtifactError, CutisError, DataError, LockedError, TrainingError
+from cutis.jobs import predicting
 from cutis.progress import Progress
 from cutis.serve.predictor import Predictor
 from cutis.serve.records import Journal

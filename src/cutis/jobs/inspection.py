@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from cutis import machine, provenance
+from cutis import machine
 from cutis import recipe as recipes
 from cutis.audit import mending
 from cutis.audit.findings import SEVERITIES, Finding, Section
@@ -18,6 +18,7 @@ from cutis.data.masks import Masks
 from cutis.data.table import describe
 from cutis.errors import CutisError, DataError
 from cutis.files import write_json
+from cutis.jobs import provenance
 from cutis.progress import Progress
 from cutis.recipe import Recipe
 from cutis.registry import unknown

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cutis import fitting
 from cutis.errors import CutisError, DataError
 from cutis.evaluate.summary import summarise
 from cutis.files import read_json
+from cutis.jobs import fitting
 from cutis.predictions import Predictions
 from cutis.recipe import Recipe
 from cutis.runs import Run

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import torch
 
-from cutis import exporting, machine, recipe
+from cutis import machine, recipe
 from cutis.data import synthetic
 from cutis.data.labels import malignant
 from cutis.errors import ArtifactError, CutisError
 from cutis.export import bundle
 from cutis.export.about import Answering, Draft, Facts
 from cutis.files import sha256
+from cutis.jobs import exporting
 from cutis.models import build, foreign, matching
 from cutis.recipe import Images, Model, Recipe
 from cutis.report import handover, words

@@ -13,13 +13,13 @@ import torch
 from optuna.study import Study
 from torch.utils.flop_counter import FlopCounterMode
 
-from cutis import pipeline, preparing, provenance
 from cutis import recipe as recipes
 from cutis.data import splits
 from cutis.data.loaders import Pixels
 from cutis.errors import ArtifactError, CutisError
 from cutis.evaluate import paired
 from cutis.files import cache_folder, read_json, write_json
+from cutis.jobs import pipeline, preparing, provenance
 from cutis.models import build, features, predict
 from cutis.models.backbones import ghost
 from cutis.progress import Progress

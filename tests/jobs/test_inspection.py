@@ -12,13 +12,14 @@ import pytest
 import torch
 
 import cutis
-from cutis import Run, inspection, pipeline
+from cutis import Run
 from cutis.audit import features
 from cutis.audit.findings import Finding, Item, Section
 from cutis.audit.subject import Check, Subject, checks
 from cutis.data import synthetic
 from cutis.errors import CutisError, DataError
-from cutis.inspection import Audit
+from cutis.jobs import inspection, pipeline
+from cutis.jobs.inspection import Audit
 from cutis.progress import Progress
 from cutis.recipe import Evaluation, Images, Model, Recipe, Stage
 from cutis.train.checkpoint import Interrupted

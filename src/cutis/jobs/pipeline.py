@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cutis import answers, fitting, inspection, preparing, provenance, scoping, slicing
-from cutis import resume as resuming
 from cutis.audit.findings import Depth
 from cutis.audit.subject import Subject
 from cutis.data import labels
@@ -19,6 +17,8 @@ from cutis.ensemble import answers as combined
 from cutis.errors import ArtifactError, CutisError, DataError
 from cutis.evaluate.priors import Shares
 from cutis.files import cache_folder
+from cutis.jobs import answers, fitting, inspection, preparing, provenance, scoping, slicing
+from cutis.jobs import resume as resuming
 from cutis.models import build, predict
 from cutis.models.build import Classifier
 from cutis.progress import Heeding, Progress

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cutis import explainable, machine, provenance
+from cutis import machine
 from cutis.data.arrays import open_image
 from cutis.data.masks import Masks
 from cutis.errors import ArtifactError, CutisError
@@ -19,8 +19,10 @@ from cutis.explain import inside as insides
 from cutis.explain.faithfulness import Heat
 from cutis.explain.means import Means
 from cutis.explain.together import agreement
-from cutis.explainable import Subject
 from cutis.files import write_json
+from cutis.jobs import explainable, provenance
+from cutis.jobs.explainable import Subject
+from cutis.jobs.scoping import Looking
 from cutis.models import neighbours, reference
 from cutis.predictions import Predictions
 from cutis.progress import Progress
@@ -29,7 +31,6 @@ from cutis.recipe import Recipe
 from cutis.registry import unknown
 from cutis.report import explanation, heat, page
 from cutis.runs import Run
-from cutis.scoping import Looking
 
 FORMAT: Final = "cutis-explanation-1"
 EACH: Final = 2  # images of each class that are shown answered rightly, and wrongly

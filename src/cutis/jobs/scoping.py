@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cutis import provenance
 from cutis.data import cache as caches
 from cutis.data.cache import Cache
 from cutis.data.loaders import Pixels
 from cutis.errors import ArtifactError, CutisError, DataError
 from cutis.files import read_json, sha256, write_csv, write_json
+from cutis.jobs import provenance
 from cutis.models import build, features, predict, reference, scope
 from cutis.models.build import Classifier
 from cutis.models.reference import Reference, Seen

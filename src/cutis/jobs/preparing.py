@@ -9,11 +9,11 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from cutis import answers, fitting
 from cutis.data import balance, labels, proof, splits
 from cutis.data import cache as caches
 from cutis.data.cache import Cache
 from cutis.errors import DataError, LeakError
+from cutis.jobs import answers, fitting
 from cutis.models import build
 from cutis.models.build import Classifier
 from cutis.progress import Progress

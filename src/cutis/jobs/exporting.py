@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cutis import fitting, machine, scoping
+from cutis import machine
 from cutis.data.labels import malignant
 from cutis.data.loaders import Pixels
 from cutis.ensemble import combined
@@ -21,6 +21,7 @@ from cutis.errors import ArtifactError, CutisError, DataError
 from cutis.export import bundle, cases, networks, parity
 from cutis.export.about import Answering, Draft, MemberAbout, Parity, Scope
 from cutis.files import sha256
+from cutis.jobs import fitting, scoping
 from cutis.models import build, predict, reference
 from cutis.models.build import Classifier
 from cutis.models.reference import Reference

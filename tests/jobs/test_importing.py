@@ -13,7 +13,7 @@ import torch
 from cutis.data import synthetic
 from cutis.errors import CutisError
 from cutis.export import bundle
-from cutis.importing import Asked, take
+from cutis.jobs.importing import Asked, take
 from cutis.models import backbones, build, weights
 from cutis.recipe import Images, Model, Recipe
 from cutis.serve.predictor import Predictor

@@ -17,7 +17,6 @@ from sklearn.utils import Tags, check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from cutis import pipeline
 from cutis import recipe as recipes
 from cutis.data import cache as caches
 from cutis.data.cache import Cache
@@ -26,6 +25,7 @@ from cutis.data.images import fitted
 from cutis.data.loaders import Pixels
 from cutis.data.store import digest
 from cutis.data.table import finish
+from cutis.jobs import pipeline
 from cutis.models import build, predict
 from cutis.recipe import Augment, Recipe
 from cutis.train.checkpoint import Interrupted

@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from cutis import machine, provenance
+from cutis import machine
 from cutis.evaluate import delong, needed, paired, resampled
 from cutis.evaluate.summary import picked, pooled, summarise
+from cutis.jobs import provenance
+from cutis.jobs.sides import Side, opened
 from cutis.predictions import Predictions
 from cutis.recipe import Recipe
 from cutis.report.context import Context
 from cutis.report.opening import headline
-from cutis.sides import Side, opened
 
 FORMAT = "cutis-compare-1"
 FIGURES = ("accuracy", "balanced_accuracy", "auroc_macro")
