@@ -33,6 +33,10 @@ class Run:
         """An existing run. Raises ArtifactError where there is none."""
         run = cls(folder)
         if not (run.folder / "recipe.json").is_file():
+            if (run.folder / "bundle.json").is_file():
+                raise ArtifactError(
+                    f"{folder} is a bundle, not a run. Name the run that it was made of, or copy it with: cutis pull {folder}"
+                )
             raise ArtifactError(f"{folder} is not a run: it holds no recipe.json. Make one with: cutis train DATA --out {folder}")
         return run
 

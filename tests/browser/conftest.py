@@ -80,6 +80,31 @@ def two(bundle: "Bundle") -> Iterator[str]:
     yield from _served(bundle.folder, bundle.folder)
 
 
+@pytest.fixture(scope="session")
+def together(bundle_run: "Run", tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where an ensemble is: the tiny run, and ``leaning``, which looks at other features and always answers the first class."""
+    import torch
+
+    from cutis.ensemble import make
+    from cutis.jobs import exporting
+    from cutis.models import build
+    from cutis.runs import Run
+
+    folder = tmp_path_factory.mktemp("together")
+    model, spec = build.load(bundle_run.model_file)
+    leaning = Run(folder / "leaning")
+    leaning.folder.mkdir()
+    for file in ("recipe.json", "provenance.json", "split.csv", "metrics.json", "predictions"):
+        (leaning.folder / file).symlink_to(bundle_run.folder / file)
+    last: Any = model.head[-1]
+    with torch.no_grad():
+        last.weight.copy_(last.weight.flip(1))
+        last.bias[0] += 1000
+    build.save(model, leaning.model_file, spec)
+    made = make.make(make.recipe([bundle_run.folder, leaning.folder], folder / "both"), folder / "both")
+    yield from _served(exporting.export(made, folder / "bundle", exporting.Wish(scope=False)))
+
+
 class Visitor:
     """A person before the page: ``page`` is Playwright's; what the console or the page complained of is in ``complaints``."""
 
@@ -125,10 +150,15 @@ class Visitor:
     def choose(self, label: str, option: str) -> None:
         """Choose in a list."""
         field = self.page.get_by_role("combobox", name=re.compile(label))
-        field.scroll_into_view_if_needed()  # a list closes when the page moves under it
-        self.page.wait_for_timeout(300)
-        field.click()
-        self.page.get_by_role("option", name=re.compile(option)).first.click()
+        wanted = self.page.get_by_role("option", name=re.compile(option)).first
+        for _ in range(5):
+            field.scroll_into_view_if_needed()  # a list closes when the page moves under it, as while pictures arrive
+            self.page.wait_for_timeout(500)
+            field.click()
+            self.page.wait_for_timeout(500)
+            if wanted.is_visible():
+                break
+        wanted.click()
         self.settle()
 
     def looks_at(self, name: str) -> None:

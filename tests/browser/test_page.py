@@ -88,6 +88,7 @@ def test_several_pictures_become_a_table_and_a_csv(visit: Visit, address: str, d
     with visitor.page.expect_download() as download:
         visitor.page.get_by_role("button", name="Download as CSV", exact=True).click()
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text("utf-8-sig"))))
+    assert list(rows[0])[:4] == ["image", "group", "label", "predicted"]  # as cutis predict writes them
     assert [row["image"] for row in rows] == [*(p.name for p in drawn[:9]), "half.jpg"]
     assert rows[-1]["verdict"] == "unreadable"
     assert rows[-1]["reason"]
@@ -176,6 +177,23 @@ def test_a_case_is_kept_as_one_page_without_the_file_s_name(visit: Visit, addres
         assert made.lstrip().startswith(kind)
         assert b"onerror" not in made
         assert "onerror" not in download.value.suggested_filename
+
+
+def test_an_ensemble_shows_each_members_map_and_answer(visit: Visit, together: str, drawn: list[Path], bundle: "Bundle") -> None:
+    visitor = visit(together)
+    visitor.drop(drawn[0])
+    rows = visitor.page.locator(".votes tbody tr")
+    assert rows.locator("th").all_inner_texts() == ["run", "leaning"]
+    assert visitor.text(".votes tbody tr:nth-child(2) td b") == bundle.classes[0]  # whatever the picture shows
+    assert "The members' maps agree to" in visitor.text("[data-testid=stMain]")
+    maps = {visitor.page.locator(".mapped .map").get_attribute("src")}
+    assert "all members" in visitor.text(".mapped figcaption")
+    for member in ("run", "leaning"):
+        visitor.choose("Seen by", f"^{member}$")
+        assert member in visitor.text(".mapped figcaption")
+        assert "The members' maps agree to" not in visitor.text("[data-testid=stMain]")
+        maps.add(visitor.page.locator(".mapped .map").get_attribute("src"))
+    assert len(maps) == 3
 
 
 def test_two_models_answer_beside_each_other(visit: Visit, two: str, drawn: list[Path]) -> None:

@@ -126,3 +126,9 @@ def test_what_is_not_there_is_said(tree):
     for empty in (tree / "empty", tree / "*.gif"):
         with pytest.raises(DataError, match="No picture"):
             images(empty)
+
+
+def test_a_source_without_pictures_beside_others_is_named(tree):
+    with closing(gather([tree / "a", tree / "*.gif"])) as found:
+        assert len(found.items) == 2
+        assert found.notes == [f"No picture is in {tree}/*.gif."]

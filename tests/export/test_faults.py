@@ -324,12 +324,26 @@ def test_fault_d2_a_bomb_is_refused_before_it_is_unpacked(zipped: Path, spoilt: 
         bundles.open(told)
 
     def heavy(name: str, content: bytes) -> tuple[zipfile.ZipInfo, bytes] | None:
-        info = zipfile.ZipInfo(name)
-        info.compress_type = zipfile.ZIP_DEFLATED
-        return (info, b" " * (verified.LISTING + 1)) if name == "bundle.json" else None
+        return (zipfile.ZipInfo(name), b" " * (verified.LISTING + 1)) if name == "bundle.json" else None
 
     with pytest.raises(ArtifactError, match="has more than"):
         bundles.open(rezipped(zipped, heavy))
+
+
+def test_fault_d2_a_compressed_listing_is_refused_before_its_stream_is_read(zipped: Path) -> None:
+    def packed(name: str, content: bytes) -> tuple[zipfile.ZipInfo, bytes] | None:
+        info = zipfile.ZipInfo(name)
+        info.compress_type = zipfile.ZIP_DEFLATED
+        return (info, content) if name == "bundle.json" else None
+
+    told = rezipped(zipped, packed)
+    with zipfile.ZipFile(told) as found:
+        place = found.getinfo("bundle.json").header_offset + 30 + len("bundle.json")
+    damaged = bytearray(told.read_bytes())
+    damaged[place : place + 20] = b"\xff" * 20  # zlib raises an error of its own
+    told.write_bytes(damaged)
+    with pytest.raises(ArtifactError, match="is compressed"):
+        bundles.open(told)
 
 
 def test_fault_d2_a_directory_without_end_is_not_read(zipped: Path, tmp_path: Path) -> None:

@@ -94,6 +94,24 @@ def test_the_nearest_cases_are_those_of_scikit_learn(monkeypatch):
     assert nearest(of, seen.features, 500).rows.shape == (12, 60)
 
 
+@pytest.mark.parametrize("asked", ["like them", "unlike them"])
+def test_the_nearest_of_many_cases_in_many_features_are_those_of_scikit_learn(asked):
+    """Like them: few cases need a closer look, because 12 directions hold most of their length. Unlike them: nearly all do."""
+    rng = np.random.default_rng(7)
+    plane = rng.normal(size=(12, 300))
+    features = (rng.normal(size=(3000, 12)) @ plane + 0.3 * rng.normal(size=(3000, 300))).astype(np.float32)
+    of = reference.of(network(), Seen(features, features[:, :2]), np.arange(3000).astype(str), np.arange(3000) % 2)
+    new = rng.normal(size=(9, 12)) @ plane + 0.3 * rng.normal(size=(9, 300)) if asked == "like them" else rng.normal(size=(9, 300))
+    found = nearest(of, new.astype(np.float32), 10)
+    theirs = NearestNeighbors(n_neighbors=10, algorithm="brute").fit(reference.unit(of.features).astype(np.float64))
+    distances, rows = theirs.kneighbors(reference.unit(new.astype(np.float32)).astype(np.float64))
+    assert found.distances == pytest.approx(distances, abs=1e-5)
+    assert (found.rows == rows).all()
+    # a bound is one: no cosine is larger
+    cosine = reference.unit(new.astype(np.float32)) @ of.units.T
+    assert (of.outline.most(reference.unit(new.astype(np.float32))) >= cosine - 1e-6).all()
+
+
 def test_of_equally_near_cases_the_first_comes_first():
     of, _ = made(np.random.default_rng(2))
     same = replace(of, features=np.ones_like(of.features))

@@ -189,6 +189,10 @@ def test_fault_m3_members_of_other_sizes_and_orders_answer_together(tmp_path):
     expected = 0.75 * of_one[:, [1, 2, 0]] + 0.25 * of_two[:, [2, 0, 1]]
     found = predictor.explained(pictures)
     np.testing.assert_allclose([answer.raw for answer, _ in found], expected, atol=1e-6)
+    for i, (answer, _) in enumerate(found):
+        assert [vote.member for vote in answer.votes] == ["one", "two"]
+        np.testing.assert_allclose(answer.votes[0].probabilities, of_one[i, [1, 2, 0]], atol=1e-6)
+        np.testing.assert_allclose(answer.votes[1].probabilities, of_two[i, [2, 0, 1]], atol=1e-6)
     for _, heat in found:
         each = [heat.over(member=name) for name in ("one", "two")]
         np.testing.assert_allclose(heat.over(), 0.75 * each[0] + 0.25 * each[1], atol=1e-6)

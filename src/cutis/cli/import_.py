@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cutis.cli.app import Json, show_json
+from cutis.errors import CutisError
 from cutis.report.words import NOTICE
 
 
@@ -42,6 +43,8 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Turn a published state dict into a bundle: weights only, read in a confined process, put in place tensor for tensor."""
+    if not file.is_file():
+        raise CutisError(f"There is no file {file}. Give the path of the published weights.")
     from cutis.cli.export import lines
     from cutis.export import bundle
     from cutis.jobs import importing

@@ -43,9 +43,9 @@ def serve(
     precision: Annotated[str, typer.Option(metavar="NAME", help="auto, fp32, bf16.")] = "auto",
 ) -> None:
     """Answer pictures over HTTP: /v1/predict, /v1/explain, /v1/model; described at /openapi.json."""
-    from cutis.serve import server
-    from cutis.serve.limits import Limits
-    from cutis.serve.process import Order
+    from cutis.serve.api import server
+    from cutis.serve.api.limits import Limits
+    from cutis.serve.api.process import Order
 
     limits = Limits(
         body=max_bytes,

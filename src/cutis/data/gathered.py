@@ -111,7 +111,10 @@ def gather(sources: Sequence[str | Path], *, allow_outside: Sequence[str | Path]
     found, first = Gathered(), dict[str, Item]()
     try:
         for source in map(str, sources):
+            before = len(found.items)
             found.add(source, allow_outside, f"{source.rstrip('/')}/" if len(sources) > 1 else "")
+            if len(found.items) == before:
+                found.notes.append(f"No picture is in {source}.")
         if not found.items:
             raise DataError(f"No picture is in {', '.join(map(str, sources)) or 'nothing'}. Give a folder, a zip, a table or files.")
     except BaseException:

@@ -36,7 +36,9 @@ def opened(path: Path) -> Home:
         _bounded(path)
         with zipfile.ZipFile(path) as archive:
             _unpack(archive, path, home.folder)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, UnicodeDecodeError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and error.filename:  # the disk, not the zip: a damaged directory seeks to nowhere, without a name
+            raise
         raise ArtifactError(f"{path} cannot be unpacked ({error}). {verified.DAMAGED}") from error
     return home
 
@@ -60,7 +62,7 @@ def is_bundle(path: Path) -> bool:
         _bounded(path)
         with zipfile.ZipFile(path) as archive:
             return verified.FILE in archive.namelist()
-    except (OSError, zipfile.BadZipFile, ArtifactError):
+    except (OSError, zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, ArtifactError):
         return False
 
 
@@ -87,6 +89,8 @@ def _unpack(archive: zipfile.ZipFile, path: Path, folder: Path) -> None:
         info = archive.getinfo(verified.FILE)
     except KeyError:
         raise ArtifactError(f"{path} is a zip without a {verified.FILE}, so no bundle. Make one: cutis export RUN --out BUNDLE") from None
+    if info.compress_type != zipfile.ZIP_STORED:  # before it is opened: a damaged stream would raise what each packing raises
+        raise ArtifactError(f"{path} is compressed, and a bundle's zip is not. Unpack it yourself, and give the folder.")
     with archive.open(info) as source:
         text = source.read(verified.LISTING + 1)
     if len(text) > verified.LISTING:

@@ -99,10 +99,14 @@ class Bundle:
 
         Not calibrated yet (``about.fitted``). One array for each of ``members``, in their order.
         """
+        ours = self.aligned(answers)
+        return np.asarray(ours[0] if self.about.rule is None else self.about.rule.apply(ours))
+
+    def aligned(self, answers: Sequence[Floats]) -> Floats:
+        """The same, not combined: M x N x C, every member's columns in the order of ``classes``."""
         assert len(answers) == len(self.members), f"{len(answers)} answers of {len(self.members)} members"
         columns = [[member.classes.index(c) for c in self.classes] for member in self.members]
-        ours = np.stack([np.asarray(answer)[:, order] for answer, order in zip(answers, columns, strict=True)])
-        return np.asarray(ours[0] if self.about.rule is None else self.about.rule.apply(ours))
+        return np.stack([np.asarray(answer)[:, order] for answer, order in zip(answers, columns, strict=True)])
 
     def cases(self) -> dict[str, dict[str, str]]:
         """Of each case that the bundle carries, by its file: ``label`` and the ``licence`` of the picture; empty where it carries none."""
@@ -195,8 +199,14 @@ def _placed(out: Path, parts: Sequence[str]) -> Iterator[Path]:
             made = Path(aside) / "bundle.zip"
             archive.pack(folder, parts, made)
         if out.is_dir():
-            out.rename(Path(aside) / "before")  # a folder cannot be renamed onto a full one
-        made.rename(out)
+            before = out.rename(Path(aside) / "before")  # a folder cannot be renamed onto a full one
+            try:
+                made.rename(out)
+            except BaseException:
+                before.rename(out)
+                raise
+        else:
+            made.rename(out)
 
 
 def _members(home: archive.Home, about: About, listed: cases.Listed | None) -> tuple[Member, ...]:

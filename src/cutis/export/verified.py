@@ -44,6 +44,8 @@ def about(folder: Path) -> About:
     if not path.is_file():
         if (folder / "recipe.json").is_file():
             raise ArtifactError(f"{folder} is a run, not a bundle. Make a bundle of it: cutis export {folder} --out BUNDLE")
+        if shelf := sorted(inner.parent.name for inner in folder.glob(f"*/{FILE}")):
+            raise ArtifactError(f"{folder} is no bundle, but holds {', '.join(shelf[:5])}. Name one of them: {folder / shelf[0]}")
         what = "holds no bundle.json" if folder.is_dir() else "does not exist"
         raise ArtifactError(f"There is no bundle at {folder}: it {what}. Make one: cutis export RUN --out BUNDLE")
     if path.stat().st_size > LISTING:

@@ -169,7 +169,7 @@ def _answer(predictor: Predictor, found: Gathered, journal: Journal, maps: Path 
             lines = []
             for item, picture in some:
                 answer, drawn = (picture, "") if isinstance(picture, str) else next(answered)
-                lines.append(record(item.image, item.mark(), item.label, item.group, answer, drawn))
+                lines.append(record(item.image, answer, mark=item.mark(), label=item.label, group=item.group, drawn=drawn))
             journal.add(lines)
             on_step(len(journal.marks), len(found.items))
             interrupt.check()

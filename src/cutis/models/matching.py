@@ -169,7 +169,7 @@ def _head(model: Classifier, rest: Mapping[str, Tensor]) -> tuple[dict[str, Tens
     if last and len(last[0]) != len(model.classes):
         raise ArtifactError(
             f"The file's last layer has {len(last[0])} outputs, and {len(model.classes)} classes are named "
-            f"({', '.join(model.classes)}). Name all classes, in the order of the outputs: --classes a,b,c"
+            f"({', '.join(model.classes)}). Name all {len(last[0])} after --classes, in the order of the outputs, with commas between them."
         )
     pairs = list(zip_longest(wanted, rest))
     if any(not a or not b or a.split(".")[-1] != b.split(".")[-1] or own[a].shape != rest[b].shape for a, b in pairs):

@@ -6,9 +6,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cutis.models.outline import ERROR
 from cutis.models.reference import Floats, Reference, unit
 
-BLOCK: Final = 1 << 24  # distances computed at once: 64 MB
+BLOCK: Final = 1 << 24  # bounds computed at once: 64 MB
+FIRST: Final = 64  # likely ones, whose cosines say what the others have to reach
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +38,20 @@ def nearest(reference: Reference, features: Floats, count: int) -> Nearest:
     rows, distances = np.empty((len(asked), count), np.int64), np.empty((len(asked), count), np.float32)
     step = max(1, BLOCK // len(cases))
     for start in range(0, len(asked), step):
-        cosine = asked[start : start + step] @ cases.T
-        best = np.argpartition(-cosine, count - 1, axis=1)[:, :count]
-        best.sort(axis=1)  # by row, so that the stable order below breaks ties by it
-        near = np.take_along_axis(cosine, best, axis=1)
-        order = (-near).argsort(axis=1, kind="stable")
-        rows[start : start + step] = np.take_along_axis(best, order, axis=1)
-        distances[start : start + step] = np.sqrt((2 - 2 * np.take_along_axis(near, order, axis=1)).clip(0))
+        part = asked[start : start + step]
+        likely = [_likely(cases, one, most, count) for one, most in zip(part, reference.outline.most(part), strict=True)]
+        many = [i for i, some in enumerate(likely) if len(some) > len(cases) / 8]  # picked out one by one they are slower than all rows
+        whole = dict(zip(many, part[many] @ cases.T, strict=True)) if many else {}
+        for i, some in enumerate(likely):
+            cosine = whole[i][some] if i in whole else cases[some] @ part[i]
+            best = np.flatnonzero(cosine >= np.partition(cosine, -count)[-count])  # by row, which breaks ties
+            best = best[(-cosine[best]).argsort(kind="stable")[:count]]
+            rows[start + i], distances[start + i] = some[best], np.sqrt((2 - 2 * cosine[best]).clip(0))
     return Nearest(reference, rows, distances)
+
+
+def _likely(cases: Floats, asked: Floats, most: Floats, count: int) -> NDArray[np.int64]:
+    """Which of N cases can be among the nearest ``count``, where the cosine of each is at most ``most``; by row."""
+    first = np.argpartition(most, -min(len(cases), max(FIRST, count)))[-max(FIRST, count) :]
+    reached = np.partition(cases[first] @ asked, -count)[-count]
+    return np.flatnonzero(most >= reached - ERROR)

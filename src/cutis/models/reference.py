@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
+from scipy.linalg import cholesky, solve_triangular
 from torch import Tensor
 
 from cutis import recipe
@@ -25,6 +26,7 @@ from cutis.errors import ArtifactError
 from cutis.files import cache_folder, replacing, sha256
 from cutis.models import backends, features, predict
 from cutis.models.build import Classifier
+from cutis.models.outline import Outline
 from cutis.runs import Run
 
 FORMAT: Final = "cutis-reference-1"
@@ -61,6 +63,17 @@ class Reference:
     def units(self) -> Floats:
         """The features at length 1, N x F."""
         return unit(self.features)
+
+    @cached_property
+    def outline(self) -> Outline:
+        """Of ``units``, by which a search for the nearest leaves most of them out."""
+        return Outline.of(self.units)
+
+    @cached_property
+    def whitened(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The covariance's lower Cholesky factor L, F x F, and L^-1 of the classes' means, F x C."""
+        lower = cholesky(self.covariance.astype(np.float64), lower=True)
+        return lower, solve_triangular(lower, self.means.T.astype(np.float64), lower=True)
 
 
 def see(

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 
 from cutis.evaluate.after import figure
@@ -30,8 +30,8 @@ scores: Registry[Score] = Registry("scope score", "cutis.models.scope")
 @scores.register("mahalanobis")
 def mahalanobis(reference: Reference, seen: Seen) -> Floats:
     """Distance of the features from the nearest class's mean, in standard deviations within classes (Lee et al. 2018)."""
-    lower = cholesky(reference.covariance.astype(np.float64), lower=True)
-    means, values = (solve_triangular(lower, x.T.astype(np.float64), lower=True) for x in (reference.means, seen.features))
+    lower, means = reference.whitened
+    values = solve_triangular(lower, seen.features.T.astype(np.float64), lower=True)
     squares = [((values - mean[:, None]) ** 2).sum(axis=0) for mean in means.T]
     return np.asarray(np.sqrt(np.min(squares, axis=0)))
 

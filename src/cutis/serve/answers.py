@@ -31,6 +31,14 @@ class Met:
 
 
 @dataclass(frozen=True, eq=False)
+class Vote:
+    """What a member of an ensemble says by itself: C probabilities in the order of the answer's classes, before any calibration."""
+
+    member: str
+    probabilities: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class Answer:
     """The answer for one picture over C classes."""
 
@@ -56,6 +64,8 @@ class Answer:
     met: tuple[Met, ...]
     notes: tuple[str, ...]
     """What was left out or ignored when the picture was read, and what could not be told."""
+    votes: tuple[Vote, ...] = ()
+    """What each member says by itself; empty where one network answers alone."""
 
     @property
     def verdict(self) -> Verdict:

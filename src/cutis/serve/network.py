@@ -110,6 +110,11 @@ class Network:
             mapping = engine if part == "maps" else make("maps")
         return cls(member.name, member.weight, spec, model, choice, part, engine, mapping, device)
 
+    @property
+    def eager(self) -> bool:
+        """Whether torch itself runs the network, for answers or for heat maps."""
+        return self.engine.backend == "eager" or self.mapping is None
+
     def run(self, inputs: Sequence[Pixels], *, keep: bool = False) -> Pass:
         """N pictures, uint8 h x w x 3 of the stored size, through the network; ``keep``: for heat maps."""
         size, step = self.spec.predict_size, self.spec.predict.batch_size

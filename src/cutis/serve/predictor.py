@@ -21,12 +21,12 @@ from cutis.models.reference import Reference
 from cutis.recipe import Images
 from cutis.registry import unknown
 from cutis.serve import pictures as seen
-from cutis.serve.answers import Answer, Fitted, Met, Verdict
+from cutis.serve.answers import Answer, Fitted, Met, Verdict, Vote
 from cutis.serve.heat import Heat
 from cutis.serve.network import Network, Pass
 from cutis.serve.pictures import Picture, Source, beside, overlay, png
 
-__all__ = ["Answer", "Case", "Heat", "Met", "Picture", "Predictor", "Unreadable", "Verdict", "beside", "overlay", "png"]
+__all__ = ["Answer", "Case", "Heat", "Met", "Picture", "Predictor", "Unreadable", "Verdict", "Vote", "beside", "overlay", "png"]
 
 SAMPLE: Final = 256
 """Pictures at most by which backends are compared."""
@@ -165,8 +165,14 @@ class Predictor:
         return network.run([picture.inputs[place] for picture in pictures], keep=keep)
 
     def _answered(self, pictures: Sequence[Picture], passes: Sequence[Pass]) -> list[Answer]:
-        raw, strange = self.bundle.combine([p.probabilities for p in passes]), self._strangeness(passes)
-        return self.fitted.answers(raw, strange, [picture.notes for picture in pictures])
+        stated = [p.probabilities for p in passes]
+        notes = [picture.notes for picture in pictures]
+        answers = self.fitted.answers(self.bundle.combine(stated), self._strangeness(passes), notes)
+        if len(self.networks) == 1:
+            return answers
+        each = self.bundle.aligned(stated)
+        votes = [tuple(Vote(network.name, row) for network, row in zip(self.networks, rows, strict=True)) for rows in each.swapaxes(0, 1)]
+        return [dataclasses.replace(answer, votes=said) for answer, said in zip(answers, votes, strict=True)]
 
     def _strangeness(self, passes: Sequence[Pass]) -> NDArray[np.float64] | None:
         """How unlike the training images each picture is, by the bundle's score; None where it has none."""

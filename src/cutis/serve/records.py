@@ -5,11 +5,11 @@ import fcntl
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from cutis.errors import ArtifactError, CutisError, LockedError, TrainingError
 from cutis.files import guarded, replacing
@@ -18,9 +18,10 @@ from cutis.serve.answers import Answer
 FORMAT: Final = "cutis-answers-1"
 ROWS: Final = 5000  # of a Parquet file that are written at once
 JOINT: Final = "; "
+UNREADABLE: Final = "unreadable"  # the verdict on a picture that has no answer
 
 
-def record(image: str, mark: str, label: str, group: str, answer: Answer | str, drawn: str = "") -> dict[str, Any]:
+def record(image: str, answer: Answer | str, *, mark: str = "", label: str = "", group: str = "", drawn: str = "") -> dict[str, Any]:
     """One line: what is known of a picture, and its answer, or the reason why it cannot be read. ``drawn``: the file of its heat map."""
     told: dict[str, Any] = {"image": image, "mark": mark, "label": label, "group": group}
     if isinstance(answer, str):
@@ -133,7 +134,7 @@ def _same(before: dict[str, Any], now: dict[str, Any], path: Path) -> None:
 
 @dataclass(frozen=True)
 class Table:
-    """The answers as a table for people: one row a picture that could be read, CSV or (``.parquet``) Parquet."""
+    """The answers as a table for people, CSV or Parquet: what ``cutis predict`` writes, and what the page hands out."""
 
     classes: tuple[str, ...]
 
@@ -147,12 +148,28 @@ class Table:
     def row(self, told: dict[str, Any]) -> list[Any]:
         """The cells of one picture; empty where something is not known."""
         named = told | {"group": told["group"] or told["image"]}
-        named |= {f"p_{c}": p for c, p in zip(self.classes, told["probabilities"], strict=True)}
-        named |= {f"raw_{c}": p for c, p in zip(self.classes, told["raw"], strict=True)}
-        return [named[column] for column in self.columns]
+        if "reason" in told:
+            named["verdict"] = UNREADABLE
+        else:
+            named |= {f"p_{c}": p for c, p in zip(self.classes, told["probabilities"], strict=True)}
+            named |= {f"raw_{c}": p for c, p in zip(self.classes, told["raw"], strict=True)}
+        return [named.get(column) for column in self.columns]
+
+    def csv(self, records: Iterable[dict[str, Any]], **stated: str) -> bytes:
+        """The table as one file with every picture: one that cannot be read has its row and, in the column ``reason``, why.
+
+        ``stated``: columns that say the same in each row. UTF-8 with the mark by which spreadsheets know it.
+        """
+        out = io.StringIO(newline="")
+        rows = ([*self.row(told), told.get("reason"), *stated.values()] for told in records)
+        _write_csv([*self.columns, "reason", *stated], rows, out)
+        return out.getvalue().encode("utf-8-sig")
 
     def write(self, records: Iterator[dict[str, Any]], out: Path) -> None:
-        """Write the table whole or not at all; memory does not grow with it."""
+        """Write a row for each picture that could be read, whole or not at all; memory does not grow with the table.
+
+        CSV, or Parquet where ``out`` ends so.
+        """
         with replacing(out) as aside:
             rows = (self.row(told) for told in records if "reason" not in told)
             if out.suffix == ".parquet":
@@ -171,13 +188,17 @@ class Table:
                 file.write_table(arrow.table(dict(zip(self.columns, arrays, strict=True)), schema=schema))
 
 
-def write_csv(columns: Sequence[str], rows: Iterator[list[Any]], path: Path) -> None:
+def write_csv(columns: Sequence[str], rows: Iterable[list[Any]], path: Path) -> None:
     """Rows as CSV with texts guarded, so that no spreadsheet runs them."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        out = csv.writer(file)
-        out.writerow(columns)
-        for row in rows:
-            out.writerow([guarded(cell) if isinstance(cell, str) else "" if cell is None else f"{cell:.9g}" for cell in row])
+        _write_csv(columns, rows, file)
+
+
+def _write_csv(columns: Sequence[str], rows: Iterable[list[Any]], file: TextIO) -> None:
+    out = csv.writer(file)
+    out.writerow(columns)
+    for row in rows:
+        out.writerow([guarded(cell) if isinstance(cell, str) else "" if cell is None else f"{cell:.9g}" for cell in row])
 
 
 def parquet_library() -> tuple[Any, Any]:

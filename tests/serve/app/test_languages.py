@@ -1,5 +1,6 @@
 """Every language says everything, with the same places to fill, and writes numbers as it does."""
 
+import ast
 import re
 import string
 from pathlib import Path
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cutis.serve.app
+from cutis.data.images import Unreadable, decode
 from cutis.serve.app.languages import FIRST, chosen, languages
 
 ROOM = Path(cutis.serve.app.__file__).parent
@@ -36,6 +38,28 @@ def test_no_sentence_lacks_and_none_is_left_over() -> None:
     assert {key for key in known if key not in used and not key.startswith("verdict_")} == set()
     asked = set(re.findall(r'say\("([a-z_]+)"', written))
     assert asked <= known
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", b"%PDF-1.7", b"\xff\xd8\xff\xe0\0\x10JFIF\0", b"BM" + bytes(60)])
+def test_why_a_file_cannot_be_read_is_told_in_turkish(data: bytes) -> None:
+    with pytest.raises(Unreadable) as told:
+        decode(data)
+    assert languages()["tr"].told(told.value.reason) != told.value.reason
+    assert languages()["en"].told(told.value.reason) == told.value.reason
+
+
+def test_each_translated_reason_is_one_that_the_library_gives() -> None:
+    sources = [*(ROOM.parents[1] / "data").glob("*.py"), ROOM.parent / "answers.py"]
+    parsed = [node for file in sources for node in ast.walk(ast.parse(file.read_text("utf-8")))]
+    said = [node.value for node in parsed if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    # a value in an f-string stands as a number here
+    said += [
+        "".join(str(getattr(v, "value", "")) if isinstance(v, ast.Constant) else "1" for v in node.values)
+        for node in parsed
+        if isinstance(node, ast.JoinedStr)
+    ]
+    for pattern in languages()["tr"].lines["library"]:
+        assert any(re.match(pattern, text) for text in said), pattern
 
 
 @given(st.floats(0, 1))

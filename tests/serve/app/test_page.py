@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 
 from cutis.serve.app import screen, start, table
@@ -81,12 +82,29 @@ def test_every_picture_gets_a_row_and_no_spreadsheet_runs_a_name(predictor: Pred
     rows = list(csv.DictReader(io.StringIO(made)))
     assert len(rows) == 11
     assert rows[1]["image"] == "'" + EVIL
-    assert rows[-1]["verdict"] == "unreadable"
+    assert (rows[-1]["verdict"], rows[-1]["predicted"], rows[-1]["confidence"]) == ("unreadable", "", "")
+    assert rows[-1]["reason"].startswith("not an image")
+    assert {(row["version"], row["notice"]) for row in rows} == {(predictor.version, predictor.bundle.about.notice)}
     answers = predictor.answers([predictor.picture(data) for data in pictures[:10]])
     for row, answer in zip(rows[:-1], answers, strict=True):
         assert (row["predicted"], row["verdict"]) == (answer.predicted, answer.verdict)
         for name, probability in zip(answer.classes, answer.probabilities, strict=True):
             assert float(row[f"p_{name}"]) == pytest.approx(float(probability), abs=2e-5)
+
+
+def test_the_page_hands_out_what_the_command_writes(predictor: Predictor, pictures: list[bytes], tmp_path: Path) -> None:
+    from cutis.jobs import predicting
+
+    names = [f"{i:02}.jpg" for i in range(12)]
+    for name, data in zip(names, pictures, strict=False):
+        (tmp_path / name).write_bytes(data)
+    predicting.predict(predictor.bundle, [tmp_path], tmp_path / "out" / "answers.csv", backend="eager")
+    written = pd.read_csv(tmp_path / "out" / "answers.csv")
+    visit, dropped = Visit(), [Dropped(name, name, data) for name, data in zip(names, pictures, strict=False)]
+    list(visit.answer(0, predictor, dropped))
+    handed = pd.read_csv(io.BytesIO(table.csv(screen.Screen(EN, [predictor], 0, dropped, visit))))
+    assert list(handed) == [*written, "reason", "version", "notice"]
+    pd.testing.assert_frame_equal(handed[list(written)], written, atol=1e-5)
 
 
 def test_a_visit_keeps_few_pictures_open_and_forgets_what_is_taken_away(predictor: Predictor, pictures: list[bytes]) -> None:

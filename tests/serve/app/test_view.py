@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from cutis.serve.answers import Answer, Met
+from cutis.serve.answers import Answer, Met, Vote
 from cutis.serve.app import view
 from cutis.serve.app.languages import languages
 
@@ -57,6 +57,16 @@ def test_bars_are_ordered_and_keep_their_colours(answer: Answer, bundle: "Bundle
     assert [bar.share for bar in bars] == sorted((bar.share for bar in bars), reverse=True)
     assert all(bar.colour == bundle.about.colours[bar.name] for bar in bars)
     assert [bar.possible for bar in bars] == [True, *[False] * (len(bars) - 1)]
+
+
+def test_each_member_is_told_by_itself_and_whether_it_agrees(answer: Answer) -> None:
+    other, same = np.eye(len(answer.classes))[[2, 1]]
+    told = view.votes(replace(answer, votes=(Vote("a", other), Vote("b", 0.6 * same))), EN)
+    assert [(one.member, one.name, one.told, one.agrees) for one in told] == [
+        ("a", answer.classes[2], "100 %", False),
+        ("b", answer.classes[1], "60 %", True),
+    ]
+    assert view.votes(answer, EN) == []
 
 
 def test_a_guaranteed_threshold_stands_for_its_plain_one() -> None:

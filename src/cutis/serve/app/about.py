@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from cutis.export.about import Input
-from cutis.serve.app.blocks import block
 from cutis.serve.app.languages import Language
+from cutis.serve.app.markup import block
 
 if TYPE_CHECKING:
     from cutis.serve.app.screen import Screen

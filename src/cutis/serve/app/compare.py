@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from cutis.export.about import About
-from cutis.serve.app import blocks, case, view
-from cutis.serve.app.blocks import block
+from cutis.serve.app import answer, markup, view
 from cutis.serve.app.languages import Language
+from cutis.serve.app.markup import block
 from cutis.serve.app.visit import Failed
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def show(screen: Screen) -> None:
     """Both answers, whether they agree, and where each saw its evidence."""
-    one, say = case.choice(screen), screen.say
+    one, say = answer.choice(screen), screen.say
     with st.spinner(say("working"), show_time=False):
         found = [screen.visit.open(which, model, one) for which, model in enumerate(screen.models)]
     read = [each for each in found if not isinstance(each, Failed)]
@@ -31,21 +31,21 @@ def show(screen: Screen) -> None:
                 of="page.html",
             )
         )
-        st.html(block("once", blocks.photo(read[0].picture.pixels), say("photo_alt"), say("photo")))
+        st.html(block("once", markup.photo(read[0].picture.pixels), say("photo_alt"), say("photo")))
     for column, which, each in zip(st.columns(len(found), gap="large"), range(len(found)), found, strict=True):
         through, about = replace(screen, which=which), _coloured(screen.models[which].bundle.about, screen.models[0].bundle.about)
         with column:
             st.html(block("line", title(through), of="page.html"))
             if isinstance(each, Failed):
-                st.html(case.failure(through, one, each))
+                st.html(answer.failure(through, one, each))
                 continue
             st.html(block("verdict", view.verdict(each.answer, about, say)))
             if each.heat is not None:
-                seen = each.heat.over(each.answer.predicted, None, blocks.small(each.heat.photo))
-                caption = say("map_caption", name=each.answer.predicted, member=case.by(through, None))
+                seen = each.heat.over(each.answer.predicted, None, markup.small(each.heat.photo))
+                caption = say("map_caption", name=each.answer.predicted, member=answer.by(through, None))
                 alt = say("map_alt", name=each.answer.predicted)
-                st.html(block("mapped", blocks.photo(each.picture.pixels), blocks.mapped(seen), alt, caption))
-            st.html(case.bars(about, each, say))
+                st.html(block("mapped", markup.photo(each.picture.pixels), markup.mapped(seen), alt, caption))
+            st.html(answer.bars(about, each, say))
 
 
 def _coloured(about: About, first: About) -> About:

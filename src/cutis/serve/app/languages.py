@@ -1,6 +1,7 @@
 """The languages of the page: a JSON file each in ``texts/``, every sentence by a key; a new language is a new file."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,10 @@ class Language:
         """What a class's short name stands for, where it is a known one; else nothing."""
         return str(self.lines["classes"].get(name.lower(), ""))
 
+    def told(self, clause: str) -> str:
+        """What the library says of a file in English, in this language where ``library`` knows it, else as it is."""
+        return next((line for pattern, line in self.lines["library"].items() if re.match(pattern, clause)), clause)
+
     def number(self, value: float, digits: int = 2) -> str:
         """A number with this language's decimal sign."""
         return f"{value:.{digits}f}".replace(".", self.lines["decimal"])
@@ -38,6 +43,10 @@ class Language:
         if 0.995 <= value < 1:
             return "> " + self._per_cent("99")
         return self._per_cent(words.per_cent(value).removesuffix(" %"))
+
+    def percentage(self) -> str:
+        """How a whole number of per cent is written, as a format of C."""
+        return str(self.lines["per_cent"]).replace("%", "%%").format("%d")
 
     def _per_cent(self, figure: str) -> str:
         return str(self.lines["per_cent"]).format(figure.replace(".", self.lines["decimal"]))

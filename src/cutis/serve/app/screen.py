@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from cutis.serve.app import about, blocks, case, compare, table
-from cutis.serve.app.blocks import block
+from cutis.serve.app import about, answer, compare, markup, table
 from cutis.serve.app.languages import Language, chosen, languages
+from cutis.serve.app.markup import block
 from cutis.serve.app.start import MEGABYTES, models
 from cutis.serve.app.view import GREY, Bar
 from cutis.serve.app.visit import AT_ONCE, Dropped, Visit, logged
@@ -31,7 +31,7 @@ class Screen:
 
 
 VIEWS: dict[str, Callable[[Screen], None]] = {
-    "view_picture": case.show,
+    "view_picture": answer.show,
     "view_table": table.show,
     "view_compare": compare.show,
     "view_about": about.show,
@@ -40,10 +40,10 @@ VIEWS: dict[str, Callable[[Screen], None]] = {
 
 def show() -> None:
     """The whole page."""
-    st.set_page_config(page_title="Cutis", page_icon=blocks.icon(), layout="wide", initial_sidebar_state="collapsed")
+    st.set_page_config(page_title="Cutis", page_icon=markup.icon(), layout="wide", initial_sidebar_state="collapsed")
     found = models()
     visit: Visit = st.session_state.setdefault("visit", Visit())
-    st.html(blocks.style())
+    st.html(markup.style())
     say, which = _head(found)
     st.html(block("notice", say, of="page.html"))
     dropped = _dropped(say)
@@ -88,7 +88,7 @@ def name(model: Predictor) -> str:
 def _dropped(say: Language) -> list[Dropped]:
     """The pictures that lie there now."""
     with st.container(key="drop"):
-        st.html(blocks.drop(say, MEGABYTES))
+        st.html(markup.drop(say, MEGABYTES))
         files = st.file_uploader(say("drop"), accept_multiple_files=True, key="pictures", on_change=_many, args=(say,))
     if len(files) > AT_ONCE:
         st.html(block("notes", [say("too_many", limit=AT_ONCE)]))

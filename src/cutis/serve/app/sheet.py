@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cutis.export.about import About
-from cutis.serve.app import blocks, paper, view
+from cutis.serve.app import markup, pdf, view
 from cutis.serve.app.languages import Language
 from cutis.serve.app.visit import Opened
 from cutis.serve.pictures import overlay, within
@@ -33,37 +33,40 @@ class Sheet:
             "verdict": view.verdict(answer, self.about, say),
             "bars": rows[: view.BARS],
             "rest": rows[view.BARS :],
-            "hint": say("would" if answer.verdict == "out of scope" else "bars_hint"),
+            "hint": view.hint(answer, self.about, say),
+            "votes": view.votes(answer, say),
+            "notes": [view.note(note, say) for note in answer.notes],
             "watched": view.watched(answer.met, say),
-            "photo": blocks.photo(self.found.picture.pixels),
-            "map": None if heat is None else blocks.mapped(heat.over(self._of, self.member, blocks.small(heat.photo))),
-            "scale": blocks.scale(),
+            "photo": markup.photo(self.found.picture.pixels),
+            "map": None if heat is None else markup.mapped(heat.over(self._of, self.member, markup.small(heat.photo))),
+            "scale": markup.scale(),
             "caption": self._caption,
             "when": self._when,
-            "style": blocks.style(),
+            "style": markup.style(),
         }
-        return blocks.environment().get_template("case.html").render(**values).encode()
+        return markup.environment().get_template("sheet.html").render(**values).encode()
 
     def pdf(self) -> bytes:
         """One page of A4."""
-        heat, photo = self.found.heat, within(self.found.picture.pixels, blocks.SHOWN)
+        heat, photo = self.found.heat, within(self.found.picture.pixels, markup.SHOWN)
         mapped = None if heat is None else overlay(photo, heat.over(self._of, self.member, photo.shape[:2]), OPACITY)
         answer, say = self.found.answer, self.say
         out = io.BytesIO()
-        paper.write(
+        pdf.write(
             out,
-            paper.Page(
+            pdf.Page(
                 title=say("sheet_title"),
                 notice=say("notice"),
                 verdict=view.verdict(answer, self.about, say),
                 bars=view.bars(answer, self.about, say)[: view.BARS],
-                hint=say("would" if answer.verdict == "out of scope" else "bars_hint"),
+                hint=view.hint(answer, self.about, say),
                 watched=[f"{w.name}: {say('watch_met' if w.met else 'watch_not')} ({say('watch_score', score=w.score, line=w.line)})"
                          for w in view.watched(answer.met, say)],
                 photo=photo,
                 mapped=mapped,
                 captions=(say("photo"), self._caption),
                 facts=[
+                    self._votes,
                     f"{say('sheet_model')}: {self.about.about.title or self.about.name}",
                     f"{say('sheet_version')}: {self.about.version} · {self._when}",
                     self.about.about.figure,
@@ -77,6 +80,12 @@ class Sheet:
     @property
     def _of(self) -> str:
         return self.of or self.found.answer.predicted
+
+    @property
+    def _votes(self) -> str:
+        """What each member says by itself, on one line; empty where one network answers alone."""
+        said = "; ".join(f"{vote.member}: {vote.name} {vote.told}" for vote in view.votes(self.found.answer, self.say))
+        return f"{self.say('votes')}: {said}" if said else ""
 
     @property
     def _caption(self) -> str:

@@ -13,9 +13,9 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from cutis.errors import CutisError
+from cutis.serve.door import ANY, Door
 from cutis.serve.predictor import Predictor
 
 MEGABYTES: Final = 50
@@ -51,6 +51,8 @@ def ready(host: str, port: int, allow: Sequence[str] = ()) -> None:
             f"--host {host} lets other machines open the page, which has no password. Name by what address they may: --allow-host NAME. "
             "Put a proxy that asks who they are before it."
         )
+    if ANY in allow:
+        raise CutisError("--allow-host '*' lets any page in a browser ask this one, which has no password. Name the hosts one by one.")
     try:
         with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
             pass
@@ -74,7 +76,7 @@ def serve(predictors: Sequence[Predictor], *, host: str, port: int, allow: Seque
         announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")
         yield
 
-    guard = Middleware(Guard, hosts=frozenset({"localhost", "127.0.0.1", "::1", host, *allow}), policy=policy())
+    guard = Middleware(Guard, door=Door((host, *allow)), policy=policy())
     page = App(Path(__file__).with_name("page.py"), middleware=[guard], lifespan=announced, on_script_error=_told)
     page.run(config=settings(host, port))
 
@@ -131,36 +133,23 @@ def policy() -> str:
 
 @dataclass
 class Guard:
-    """ASGI middleware: only named hosts and pages of this very origin are answered, and every answer carries the policy.
-
-    A name that is not on the list is how DNS rebinding looks; a foreign origin is how another site's page looks. ``hosts`` without port.
-    """
+    """ASGI middleware: only who may come through the door is answered, and every answer carries the policy."""
 
     app: Application
-    hosts: frozenset[str]
+    door: Door
     policy: str
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """One request or connection."""
-        if scope["type"] not in ("http", "websocket") or self.allows(dict(scope["headers"])):
+        shut = self.door.shut(scope) if scope["type"] in ("http", "websocket") else None
+        if shut is None:
             return await self.app(scope, receive, self.sealing(send) if scope["type"] == "http" else send)
         if scope["type"] == "websocket":
             await receive()
             return await send({"type": "websocket.close", "code": 1008})
-        text = b"This address is not allowed here. Name it when the page is started: cutis app BUNDLE --allow-host NAME\n"
-        await self.sealing(send)(
-            {"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain; charset=utf-8")]}
-        )
-        return await send({"type": "http.response.body", "body": text})
-
-    def allows(self, headers: dict[bytes, bytes]) -> bool:
-        """Whether host and origin are ours."""
-        host, origin = (headers.get(name, b"").decode("latin-1") for name in (b"host", b"origin"))
-        try:
-            name = urlsplit(f"//{host}").hostname
-        except ValueError:
-            return False
-        return name in self.hosts and (not origin or urlsplit(origin).netloc == host)
+        head = {"type": "http.response.start", "status": shut.status, "headers": [(b"content-type", b"text/plain; charset=utf-8")]}
+        await self.sealing(send)(head)
+        return await send({"type": "http.response.body", "body": f"{shut.message}\n".encode()})
 
     def sealing(self, send: Send) -> Send:
         """``send`` that adds the policy to the head of an answer."""

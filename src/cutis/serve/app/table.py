@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import io
+import math
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 import streamlit as st
 
-from cutis.files import guarded
-from cutis.serve.app import case
-from cutis.serve.app.blocks import block
-from cutis.serve.app.visit import Failed
+from cutis.serve.answers import Answer
+from cutis.serve.app import answer, markup
+from cutis.serve.app.markup import block
+from cutis.serve.app.visit import Dropped, Failed
+from cutis.serve.records import UNREADABLE, Table, record
 
 if TYPE_CHECKING:
     from cutis.serve.app.screen import Screen
@@ -46,7 +48,7 @@ def show(screen: Screen) -> None:
         row_height=ROW,
         column_config={
             say("column_picture"): st.column_config.ImageColumn(width="small"),
-            say("column_confidence"): st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%"),
+            say("column_confidence"): st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent"),
         },
         alt=say("table_alt"),
     )
@@ -55,36 +57,24 @@ def show(screen: Screen) -> None:
 
 
 def csv(screen: Screen) -> bytes:
-    """Every answer with all probabilities, one row a picture, in the order they were dropped; no spreadsheet runs a name of it."""
-    rows = []
-    for one in screen.dropped:
-        found = screen.visit.answers[screen.which, one.id]
-        row: dict[str, object] = {"image": guarded(one.name)}
-        if isinstance(found, Failed):
-            rows.append(row | {"verdict": "unreadable", "reason": guarded(found.reason)})
-            continue
-        row |= {"verdict": found.verdict, "predicted": guarded(found.predicted)}
-        row |= {f"p_{c}": round(float(p), 6) for c, p in zip(found.classes, found.probabilities, strict=True)}
-        row |= {"confidence": round(found.confidence, 6), "possible": guarded(" ".join(found.possible)), "in_scope": found.in_scope}
-        rows.append(row | {"strangeness": found.strangeness, "limit": found.limit, "model": screen.model.version})
-    table = pd.DataFrame(rows)
-    table["notice"] = screen.model.bundle.about.notice
-    out = io.StringIO()
-    table.to_csv(out, index=False, lineterminator="\r\n")
-    return out.getvalue().encode("utf-8-sig")  # with the mark by which spreadsheets know UTF-8
+    """Every picture in the order they were dropped, as ``cutis predict`` writes answers; those without one have their row too."""
+    lines = [
+        record(one.name, (found.reason or f"fault {found.fault}") if isinstance(found, Failed) else found) for one, found in _found(screen)
+    ]
+    about = screen.model.bundle.about
+    return Table(screen.model.classes).csv(lines, version=about.version, notice=about.notice)
 
 
 def _table(screen: Screen) -> pd.DataFrame:
-    """What is seen of each picture; confidence in per cent."""
+    """What is seen of each picture; confidence cut to per mille, so that only certainty reads as 100 per cent."""
     say, rows = screen.say, []
-    for one in screen.dropped:
-        found = screen.visit.answers[screen.which, one.id]
+    for one, found in _found(screen):
         rows.append(
             {
-                say("column_picture"): screen.visit.thumbs.get(one.id),
-                say("column_verdict"): say("verdict_unreadable" if isinstance(found, Failed) else f"verdict_{found.verdict}"),
+                say("column_picture"): screen.visit.thumbs.get(one.id, markup.NOTHING),
+                say("column_verdict"): say(f"verdict_{_verdict(found)}"),
                 say("column_answer"): "" if isinstance(found, Failed) else found.predicted,
-                say("column_confidence"): None if isinstance(found, Failed) else 100 * found.confidence,
+                say("column_confidence"): None if isinstance(found, Failed) else math.floor(1000 * found.confidence) / 1000,
                 say("column_possible"): "" if isinstance(found, Failed) else say.either(found.possible),
                 say("column_name"): one.name,
             }
@@ -94,20 +84,22 @@ def _table(screen: Screen) -> pd.DataFrame:
 
 def _failures(screen: Screen) -> list[str]:
     """A sentence for each picture that has no answer."""
-    found = [(one, screen.visit.answers[screen.which, one.id]) for one in screen.dropped]
-    return [case.sentence(one, failed, screen.say) for one, failed in found if isinstance(failed, Failed)]
+    return [answer.sentence(one, found, screen.say) for one, found in _found(screen) if isinstance(found, Failed)]
 
 
 def _counts(screen: Screen) -> str:
-    found = [screen.visit.answers[screen.which, one.id] for one in screen.dropped]
-    kinds = ["unreadable" if isinstance(one, Failed) else one.verdict for one in found]
-    return screen.say(
-        "table_sentence",
-        answered=kinds.count("answer"),
-        unsure=kinds.count("not sure"),
-        outside=kinds.count("out of scope"),
-        failed=kinds.count("unreadable"),
-    )
+    kinds = Counter(_verdict(found) for _, found in _found(screen))
+    told = {"answered": "answer", "unsure": "not sure", "outside": "out of scope", "failed": UNREADABLE}
+    return screen.say("table_sentence", **{place: kinds[kind] for place, kind in told.items()})
+
+
+def _found(screen: Screen) -> list[tuple[Dropped, Answer | Failed]]:
+    """Each picture with its answer, in the order they were dropped."""
+    return [(one, screen.visit.answers[screen.which, one.id]) for one in screen.dropped]
+
+
+def _verdict(found: Answer | Failed) -> str:
+    return UNREADABLE if isinstance(found, Failed) else found.verdict
 
 
 def _open(screen: Screen) -> None:

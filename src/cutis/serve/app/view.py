@@ -52,6 +52,17 @@ class Watched:
     line: str
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a member says by itself: its most probable class, how sure it is in words, and whether that is the answer of all."""
+
+    member: str
+    name: str
+    meaning: str
+    told: str
+    agrees: bool
+
+
 def verdict(answer: Answer, about: About, say: Language) -> Verdict:
     """The headline of an answer."""
     if answer.verdict == "out of scope":
@@ -106,9 +117,23 @@ def watched(met: Sequence[Met], say: Language) -> list[Watched]:
     ]
 
 
+def hint(answer: Answer, about: About, say: Language) -> str:
+    """What the bars are."""
+    return say("would" if answer.verdict == "out of scope" else "bars_hint" if "calibration" in about.fitted else "bars_raw")
+
+
+def votes(answer: Answer, say: Language) -> list[Said]:
+    """What each member of an ensemble says by itself."""
+    likeliest = [(vote, int(vote.probabilities.argmax())) for vote in answer.votes]
+    return [
+        Said(vote.member, name := answer.classes[k], say.meaning(name), say.share(float(vote.probabilities[k])), name == answer.predicted)
+        for vote, k in likeliest
+    ]
+
+
 def note(text: str, say: Language) -> str:
     """A note on an answer: a sentence stands as it is, a clause on the file becomes one."""
-    return text if text[:1].isupper() else say("note", note=text)
+    return say.told(text) if text[:1].isupper() else say("note", note=say.told(text))
 
 
 def _open(answer: Answer, say: Language) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cutis.errors import CutisError
-from cutis.serve.app.blocks import photo
+from cutis.serve.app.markup import photo
 from cutis.serve.faults import fault
 from cutis.serve.predictor import Answer, Heat, Picture, Predictor, Unreadable
 

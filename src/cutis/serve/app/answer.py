@@ -9,9 +9,9 @@ import streamlit as st
 from markupsafe import Markup
 
 from cutis.export.about import About
-from cutis.serve.app import blocks, sheet, view
-from cutis.serve.app.blocks import block
+from cutis.serve.app import markup, sheet, view
 from cutis.serve.app.languages import Language
+from cutis.serve.app.markup import block
 from cutis.serve.app.visit import Dropped, Failed, Opened
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def show(screen: Screen) -> None:
             st.html(block("watch", lines, say))
     with right:
         st.html(bars(about, found, say))
+        if found.answer.votes:
+            st.html(block("votes", view.votes(found.answer, say), say))
         _near(screen, found)
         _keep(screen, one, found)
 
@@ -60,8 +62,7 @@ def choice(screen: Screen) -> Dropped:
 def bars(about: About, found: Opened, say: Language) -> Markup:
     """A bar per class."""
     rows = view.bars(found.answer, about, say)
-    hint = "would" if found.answer.verdict == "out of scope" else "bars_hint" if "calibration" in about.fitted else "bars_raw"
-    return block("bars", rows[: view.BARS], rows[view.BARS :], say(hint), say)
+    return block("bars", rows[: view.BARS], rows[view.BARS :], view.hint(found.answer, about, say), say)
 
 
 def failure(screen: Screen, one: Dropped, failed: Failed) -> Markup:
@@ -73,14 +74,14 @@ def sentence(one: Dropped, failed: Failed, say: Language) -> str:
     """Why a picture has no answer, and what to do."""
     if failed.fault:
         return say("fault_sentence", id=failed.fault)
-    return say("failed_sentence", name=one.name, reason=failed.reason)
+    return say("failed_sentence", name=one.name, reason=say.told(failed.reason))
 
 
 @st.fragment
 def _pictures(screen: Screen, one: Dropped, found: Opened) -> None:
     """The picture and its heat map, with what can be asked of the map; only this part is made anew when it is."""
     say, heat = screen.say, found.heat
-    photo = blocks.photo(found.picture.pixels)
+    photo = markup.photo(found.picture.pixels)
     if heat is None:
         st.html(block("photo", photo, say("photo_alt"), say("photo")) + block("notes", [say("map_none", reason=found.why)]))
         return
@@ -91,15 +92,15 @@ def _pictures(screen: Screen, one: Dropped, found: Opened) -> None:
         name = st.selectbox(say("of_class"), heat.classes, index=first, format_func=lambda c: _named(c, found, say), key=f"class-{key}")
         if len(heat.members) > 1:
             member = st.selectbox(say("by_member"), [None, *heat.members], format_func=lambda m: m or say("joined"), key=f"member-{key}")
-        opacity = st.slider(say("opacity"), 0, 100, 50, 5, format="%d %%", key="opacity")
+        opacity = st.slider(say("opacity"), 0, 100, 50, 5, format=say.percentage(), key="opacity")
     st.html(f"<style>html:root {{ --opacity: {opacity / 100}; }}</style>")
-    seen = heat.over(name, member, blocks.small(heat.photo))
+    seen = heat.over(name, member, markup.small(heat.photo))
     hints = [say("map_hint"), *([say("map_unseen")] if np.isnan(seen).any() else [])]
-    if member is None and heat.agreement is not None:
+    if member is None and name == heat.classes[0] and heat.agreement is not None:  # it is of the first class alone
         hints.append(say("map_agreement", agreement=say.number(heat.agreement)))
     with shown:
         caption = say("map_caption", name=name, member=by(screen, member))
-        st.html(block("pair", photo, blocks.mapped(seen), say("map_alt", name=name), caption, blocks.scale(), hints, say))
+        st.html(block("pair", photo, markup.mapped(seen), say("map_alt", name=name), caption, markup.scale(), hints, say))
 
 
 def by(screen: Screen, member: str | None) -> str:
@@ -118,7 +119,7 @@ def _near(screen: Screen, found: Opened) -> None:
     if cases:
         colours = screen.model.bundle.about.colours
         shown = [
-            {"source": blocks.jpeg(c.image), "name": c.label, "colour": colours.get(c.label, view.GREY), "licence": c.licence}
+            {"source": markup.jpeg(c.image), "name": c.label, "colour": colours.get(c.label, view.GREY), "licence": c.licence}
             for c in cases
         ]
         st.html(block("near", shown, screen.say))

@@ -1,18 +1,19 @@
 """The API: routes that hand pictures to the worker and its answers back, and their description (OpenAPI)."""
 
 import json
+import time
 from dataclasses import asdict
 from typing import Annotated, Any, Final, Literal
 
 from cutis.errors import CutisError
 from cutis.report.words import NOTICE
-from cutis.serve import replies
-from cutis.serve.gate import Gate
-from cutis.serve.guard import Exchange
-from cutis.serve.limits import Limits, Refused
-from cutis.serve.metrics import KIND, Metrics
-from cutis.serve.supervisor import Supervisor
-from cutis.serve.uploads import FIELD, Upload
+from cutis.serve.api import replies
+from cutis.serve.api.gate import Gate
+from cutis.serve.api.guard import Exchange
+from cutis.serve.api.limits import Limits, Refused
+from cutis.serve.api.metrics import KIND, Metrics
+from cutis.serve.api.supervisor import Supervisor
+from cutis.serve.api.uploads import FIELD, Upload
 
 try:
     from fastapi import FastAPI, Query, Request, Response
@@ -28,7 +29,10 @@ FAILURES: Final = {
     403: "A page of another site asked.",
     408: "The upload took too long.",
     413: "The request is too large, or asks for too much.",
-    415: "None of it is a picture of a kind that is taken (JPEG, PNG, WebP, BMP, TIFF and GIF with one frame).",
+    415: (
+        "None of it is a picture of a kind that is taken: JPEG, PNG, WebP, BMP, TIFF and GIF with one frame; HEIC and DICOM where the "
+        "server has the extra for them (`pip install 'cutis[pictures]'`)."
+    ),
     421: "The server does not go by that name.",
     422: "No picture can be used, or a parameter is wrong.",
     500: "A fault in the server; its log has more under the request's id.",
@@ -54,6 +58,7 @@ def create(supervisor: Supervisor, gate: Gate, metrics: Metrics, limits: Limits)
         title="Cutis",
         version="1",
         description=f"A classifier of skin images. {NOTICE}",
+        openapi_url=None,  # FastAPI's own route for it is none of its routes, so that it would be counted as a page that is not there
         docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
         exception_handlers={Refused: _refused, HTTPException: _unrouted, RequestValidationError: _invalid, Exception: _fault},
@@ -72,7 +77,8 @@ def create(supervisor: Supervisor, gate: Gate, metrics: Metrics, limits: Limits)
                     413, "too-many-maps", f"A request may ask for {limits.maps} heat maps. Send fewer pictures, or name one class."
                 )
             with gate.pass_through(min(MAP * maps * len(pictures), limits.queue) if maps else len(pictures)):
-                frame = await supervisor.ask(told, pictures)
+                left = limits.timeout - (time.perf_counter() - exchange.began)
+                frame = await supervisor.ask({**told, "seconds": left}, pictures)
         finally:
             reading.release()
         return replied(exchange, frame.told, frame.blobs)
@@ -83,8 +89,8 @@ def create(supervisor: Supervisor, gate: Gate, metrics: Metrics, limits: Limits)
             raise Refused(500, "fault", "A fault in the server. Its log has more under the request's id.")
         for verdict in told["verdicts"]:
             metrics.pictures.labels(verdict).inc()
-        if "batch" in told:
-            metrics.batch.observe(told["batch"])
+        for size in told.get("batches", ()):
+            metrics.batch.observe(size)
         if told["status"] != 200:
             pictures = json.loads(blobs[0])["pictures"]
             problem = pictures[0]["error"]
@@ -165,6 +171,10 @@ def create(supervisor: Supervisor, gate: Gate, metrics: Metrics, limits: Limits)
     )
     async def counts() -> Response:
         return Response(metrics.text(), headers={"content-type": KIND})
+
+    @api.get("/openapi.json", include_in_schema=False)
+    async def description() -> Response:
+        return _json(api.openapi())
 
     return api
 

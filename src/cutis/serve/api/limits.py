@@ -13,8 +13,8 @@ class Limits:
 
     ``body``: bytes of one request; ``files``: pictures in one; ``pixels``: of one picture, by its header; ``maps``: heat maps in one
     (pictures x classes); ``queue``: pictures that wait or are being answered, of all requests; ``held``: bytes of uploads in memory, of
-    all requests; ``connections``: open at once; ``timeout``: seconds from a request's first line to its answer, the upload included;
-    ``header``: seconds for that first part; ``header_bytes``: its size.
+    all requests; ``connections``: open at once; ``timeout``: seconds from a request's first line to its answer, the upload included, and
+    as many again for the client to take it; ``header``: seconds for that first part; ``header_bytes``: its size.
     """
 
     body: int = 64 * MIB

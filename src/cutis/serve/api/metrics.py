@@ -24,7 +24,9 @@ class Metrics:
         )
         self.pictures = Counter("cutis_pictures", "Pictures by verdict, or by why there is none.", ["verdict"], registry=self.registry)
         self.batch = Histogram("cutis_batch_pictures", "Pictures in a batch.", buckets=(1, 2, 4, 8, 16, 32, 64), registry=self.registry)
-        self.workers = Counter("cutis_worker", "Workers by what became of them: started, died, refused.", ["event"], registry=self.registry)
+        self.workers = Counter(
+            "cutis_worker", "Workers by what became of them: started, died, refused, failed (to start).", ["event"], registry=self.registry
+        )
         self.model = Gauge("cutis_model", "1 for the version that answers.", ["version"], registry=self.registry)
         Gauge("cutis_queue_pictures", "Pictures that wait or are being answered.", registry=self.registry).set_function(queue)
         Gauge("cutis_held_bytes", "Bytes of uploads in memory.", registry=self.registry).set_function(held)

@@ -36,7 +36,7 @@ def test_fault_s3_two_hundred_uploads_at_once_no_answer_is_swapped(served: "Serv
 
 
 def test_fault_s3_past_the_queue_a_client_is_told_when_to_return(app) -> None:
-    from cutis.serve.limits import Limits
+    from cutis.serve.api.limits import Limits
 
     made = app(Limits(queue=4, files=8))
     five = made.request("POST", "/v1/predict", files=[("files", ("a", b"z"))] * 5)
@@ -47,7 +47,7 @@ def test_fault_s3_past_the_queue_a_client_is_told_when_to_return(app) -> None:
 
 
 def test_fault_s3_uploads_in_memory_are_bounded(app) -> None:
-    from cutis.serve.limits import Limits
+    from cutis.serve.api.limits import Limits
 
     made = app(Limits(held=1000))
     assert made.request("POST", "/v1/predict", files={"files": b"z" * 2000}).status_code == 503

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from cutis.serve.gate import Gate
-from cutis.serve.limits import Limits, Refused
+from cutis.serve.api.gate import Gate
+from cutis.serve.api.limits import Limits, Refused
 
 FIELD: Final = "files"
 DRAINED: Final = 2.0  # seconds for which a refused upload is still read, so that its sender gets to read the refusal

@@ -158,12 +158,13 @@ class App:
 @pytest.fixture
 def app() -> Callable[..., App]:
     """``app(limits=, token=, hosts=)``."""
-    from cutis.serve import api
-    from cutis.serve.gate import Gate
-    from cutis.serve.guard import LOCAL, Guard
-    from cutis.serve.limits import Limits
-    from cutis.serve.metrics import Metrics
-    from cutis.serve.wire import Frame
+    from cutis.serve.api import routes
+    from cutis.serve.api.gate import Gate
+    from cutis.serve.api.guard import Guard
+    from cutis.serve.api.limits import Limits
+    from cutis.serve.api.metrics import Metrics
+    from cutis.serve.api.wire import Frame
+    from cutis.serve.door import Door
 
     def make(limits: Limits = Limits(), token: str | None = None, hosts: Sequence[str] = ()) -> App:
         made = App(None)
@@ -185,9 +186,9 @@ def app() -> Callable[..., App]:
 
         gate = Gate(limits)
         metrics = Metrics(lambda: gate.pictures, lambda: gate.bytes)
-        inner = api.create(Supervisor(), gate, metrics, limits)  # type: ignore[arg-type]
+        inner = routes.create(Supervisor(), gate, metrics, limits)  # type: ignore[arg-type]
         log = lambda event, **told: made.logged.append({"event": event} | told)  # noqa: E731
-        made.api = Guard(inner, limits=limits, hosts={*LOCAL, *hosts}, token=token, metrics=metrics, log=log)
+        made.api = Guard(inner, limits=limits, door=Door(hosts), token=token, metrics=metrics, log=log)
         return made
 
     return make

@@ -188,7 +188,7 @@ def test_fault_s9_a_fault_in_the_server_has_a_number_and_no_more(app: "Callable[
 
 
 def test_fault_s9_a_fault_in_the_worker_has_a_number_and_no_more(app: "Callable[..., App]") -> None:
-    from cutis.serve.wire import Frame
+    from cutis.serve.api.wire import Frame
 
     made = app()
     made.says = lambda told, blobs: Frame({"fault": {"type": "ZeroDivisionError", "where": ["desk.py:1 f"]}})

@@ -7,15 +7,17 @@ import socket
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
 from cutis.errors import ArtifactError
-from cutis.serve import wire
+from cutis.serve.api import wire
 
 LOADING: Final = 600.0  # seconds that a model may take to be ready; the first time its network is converted
+QUIET: Final = 5.0  # seconds without a beat, at least, before a worker is taken for stuck: on a busy machine a thread may be late
+CANNOT: Final = (OSError, EOFError)  # what starting a process raises where there is no memory, descriptor, disk or temporary folder
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,8 @@ class Order:
 
     ``bundle``: folder, zip or address; ``sample``: pictures on which the fastest backend must agree with eager fp32; ``batch``: pictures
     that one pass takes at most; ``wait``: seconds it waits for more of them;
-    ``pixels``: of a picture, at most; ``patience``: seconds after which a worker that says nothing is taken for stuck; ``scratch``: a
-    private folder for what is unpacked.
+    ``pixels``: of a picture, at most; ``patience``: seconds after which a worker that says nothing, not even that it is at work, is taken
+    for stuck, ``QUIET`` at least; ``scratch``: a private folder for what is unpacked.
     """
 
     bundle: str
@@ -41,6 +43,10 @@ class Order:
 
 class Died(Exception):  # noqa: N818  (what happened to it)
     """The worker ended while it had a request in hand."""
+
+
+class Unstarted(ArtifactError):
+    """No worker could be started, for reasons of the machine and not of the bundle: it may work later."""
 
 
 class Process:
@@ -59,13 +65,13 @@ class Process:
 
     @classmethod
     async def start(cls, order: Order) -> "Process":
-        """A worker that has loaded its model and run it once. Raises ArtifactError with its words where it cannot."""
-        mine, its = socket.socketpair()
-        scratch = tempfile.TemporaryDirectory(prefix="cutis-serve-")
-        child = _context().Process(target=_work, args=(its, replace(order, scratch=scratch.name)), daemon=True)
-        with its:
-            await asyncio.to_thread(child.start)
-        made = cls(child, await asyncio.open_connection(sock=mine, limit=1 << 20), scratch, order.patience)
+        """A worker that has loaded its model and run it once. Raises ArtifactError with its words where it cannot, Unstarted of the kind."""
+        try:
+            child, end, scratch = await asyncio.to_thread(_begun, order)
+        except CANNOT as error:
+            why = getattr(error, "strerror", None) or type(error).__name__
+            raise Unstarted(f"A process for the model cannot be started: {why}. Is there memory, disk, and a temporary folder?") from error
+        made = cls(child, await asyncio.open_connection(sock=end, limit=1 << 20), scratch, max(order.patience, QUIET))
         try:
             await made._greet()
         except BaseException:
@@ -126,7 +132,7 @@ class Process:
             while True:
                 frame = await wire.received(self._reader)
                 self._heard = time.monotonic()
-                waiting = self._waiting.get(frame.told["id"])
+                waiting = self._waiting.get(frame.told.get("id", -1))  # a beat is about no request
                 if waiting and not waiting.done():
                     waiting.set_result(frame)
         for waiting in self._waiting.values():
@@ -143,11 +149,31 @@ class Process:
         self._scratch.cleanup()
 
 
+def _begun(order: Order) -> tuple[Any, socket.socket, Any]:
+    """A process at work on an order, this side's end of a socket to it, and its private folder. Raises what is in ``CANNOT``."""
+    with ExitStack() as undo:
+        scratch = tempfile.TemporaryDirectory(prefix="cutis-serve-", ignore_cleanup_errors=True)
+        undo.callback(scratch.cleanup)
+        mine, its = socket.socketpair()
+        undo.callback(mine.close)
+        given = (its, replace(order, scratch=scratch.name))
+        with its:
+            try:
+                child = _context().Process(target=_work, args=given, daemon=True)
+                child.start()
+            except CANNOT:
+                # the process to fork from listens in the temporary folder: where that was emptied it cannot be reached any more
+                child = multiprocessing.get_context("spawn").Process(target=_work, args=given, daemon=True)
+                child.start()
+        undo.pop_all()
+        return child, mine, scratch
+
+
 def _work(end: socket.socket, order: Order) -> None:
     """In the worker's process."""
-    from cutis.serve import worker
+    from cutis.serve.api import preload
 
-    worker.main(end, order)
+    preload.worker.main(end, order)
 
 
 @cache
@@ -156,5 +182,5 @@ def _context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["cutis.serve.preload"])
+    context.set_forkserver_preload(["cutis.serve.api.preload"])
     return context

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutis.serve import wire
-from cutis.serve.batching import Batcher
-from cutis.serve.limits import Refused
-from cutis.serve.uploads import parts
+from cutis.serve.api import wire
+from cutis.serve.api.batching import Batcher
+from cutis.serve.api.limits import Refused
+from cutis.serve.api.uploads import parts
 
 contents = st.lists(st.binary(max_size=300), min_size=1, max_size=5)
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cutis.serve.limits import Limits, Refused
+from cutis.serve.api.limits import Limits, Refused
 
 
 class Gate:

@@ -8,14 +8,14 @@ from typing import Any, Final
 
 from cutis.errors import CutisError
 from cutis.export import bundle as bundles
-from cutis.serve import wire
-from cutis.serve.limits import Refused
-from cutis.serve.logs import Log
-from cutis.serve.metrics import Metrics
-from cutis.serve.process import Died, Order, Process
+from cutis.serve.api import wire
+from cutis.serve.api.limits import Refused
+from cutis.serve.api.logs import Log
+from cutis.serve.api.metrics import Metrics
+from cutis.serve.api.process import Died, Order, Process, Unstarted
 
 WATCH: Final = 2.0  # seconds between looks at the bundle
-BACKOFF: Final = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds before a dead worker is started again, and again
+BACKOFF: Final = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds before what failed is tried again, and again
 
 
 class Supervisor:
@@ -49,15 +49,24 @@ class Supervisor:
             raise Refused(500, "worker-died", "The process that answers ended over this request. A new one is being started.") from None
 
     async def renew(self) -> bool:
-        """Load what the bundle holds now beside the model that answers, then change over; a bad one changes nothing. Whether it did."""
+        """Load what the bundle holds now beside the model that answers, then change over; a bad one changes nothing. Whether it did.
+
+        A bad bundle is not looked at again until it changes; where the machine is at fault, the bundle still counts as changed.
+        """
         async with self._changing:
-            self._mark = self._look()
+            mark = self._look()
             try:
                 new = await Process.start(self._order)
+            except Unstarted as error:
+                self._metrics.workers.labels("failed").inc()
+                self._log("worker not started", why=str(error))
+                return False
             except CutisError as error:
+                self._mark = mark
                 self._metrics.workers.labels("refused").inc()
                 self._log("model refused", why=str(error), stays=self.about["model"]["version"])
                 return False
+            self._mark = mark
             old, self._worker = self._worker, None
             self._adopt(new)
             if old:
@@ -100,13 +109,13 @@ class Supervisor:
                 return
 
     async def _watch(self) -> None:
-        """Renew when the bundle has changed and then stayed as it is for one look."""
-        seen = self._mark
+        """Renew when the bundle has changed and then stayed as it is for one look; with growing pauses where that cannot be done now."""
+        seen, failed = self._mark, 0
         while True:
-            await asyncio.sleep(WATCH)
+            await asyncio.sleep(WATCH + BACKOFF[min(failed, len(BACKOFF) - 1)])
             now = await asyncio.to_thread(self._look)
-            if now and now == seen and now != self._mark:
-                await self.renew()
+            due = bool(now) and now == seen and now != self._mark
+            failed = failed + 1 if due and not await self.renew() and now != self._mark else 0
             seen = now
 
     def _look(self) -> str:

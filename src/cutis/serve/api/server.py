@@ -7,20 +7,19 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, Final
+from typing import Any
 
 from cutis.errors import CutisError
-from cutis.serve import api, logs
-from cutis.serve.gate import Gate
-from cutis.serve.guard import LOCAL, Guard
-from cutis.serve.limits import Limits
-from cutis.serve.logs import Log
-from cutis.serve.metrics import Metrics
-from cutis.serve.patience import patient
-from cutis.serve.process import Order
-from cutis.serve.supervisor import Supervisor
-
-LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+from cutis.serve.api import logs, routes
+from cutis.serve.api.gate import Gate
+from cutis.serve.api.guard import Guard
+from cutis.serve.api.limits import Limits
+from cutis.serve.api.logs import Log
+from cutis.serve.api.metrics import Metrics
+from cutis.serve.api.patience import patient
+from cutis.serve.api.process import Order
+from cutis.serve.api.supervisor import Supervisor
+from cutis.serve.door import ANY, LOCAL, Door
 
 
 class Stopped(BaseException):
@@ -58,11 +57,11 @@ async def _serve(settings: Settings, listener: socket.socket, announce: Callable
     gate = Gate(limits)
     metrics = Metrics(lambda: gate.pictures, lambda: gate.bytes)
     supervisor = Supervisor(settings.order, log, metrics)
-    hosts = {*LOCAL, *(host.lower() for host in settings.hosts)}
-    app = Guard(api.create(supervisor, gate, metrics, limits), limits=limits, hosts=hosts, token=settings.token, metrics=metrics, log=log)
+    inner, door = routes.create(supervisor, gate, metrics, limits), Door(settings.hosts)
+    app = Guard(inner, limits=limits, door=door, token=settings.token, metrics=metrics, log=log)
     config = uvicorn.Config(
         app,
-        http=patient(limits.header),
+        http=patient(limits.header, limits.timeout),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -87,12 +86,12 @@ async def _serve(settings: Settings, listener: socket.socket, announce: Callable
 
 def _check(settings: Settings) -> None:
     """Raises CutisError where the server would be open to others without a token."""
-    if settings.host not in LOOPBACK and not settings.token:
+    if settings.host not in LOCAL and not settings.token:
         raise CutisError(
             f"Whoever reaches {settings.host} could use the model. Listening elsewhere than on this machine needs a token: put one into a "
             "file and add --token-file FILE, or set CUTIS_TOKEN."
         )
-    if "*" in settings.hosts and not settings.token:
+    if ANY in settings.hosts and not settings.token:
         raise CutisError("--allow-host '*' lets any page in a browser ask this server. It needs a token: --token-file FILE or CUTIS_TOKEN.")
 
 

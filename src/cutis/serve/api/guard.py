@@ -5,24 +5,23 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from cutis.report.words import NOTICE
+from cutis.serve.api.limits import Limits, Refused
+from cutis.serve.api.logs import Log
+from cutis.serve.api.metrics import Metrics
+from cutis.serve.api.replies import failure
+from cutis.serve.api.uploads import Message, Receive
+from cutis.serve.door import Door
 from cutis.serve.faults import fault
-from cutis.serve.limits import Limits, Refused
-from cutis.serve.logs import Log
-from cutis.serve.metrics import Metrics
-from cutis.serve.replies import failure
-from cutis.serve.uploads import Message, Receive
 
 Scope = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-LOCAL: Final = ("localhost", "127.0.0.1", "[::1]")
 OPEN: Final = ("/health", "/ready")  # what a container asks, which has no token
 HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -50,13 +49,12 @@ class Exchange:
 class Guard:
     """An ASGI app around another.
 
-    ``hosts``: names by which the server may be called, lower case, without port; ``*`` among them: any. ``token``: what
-    ``Authorization: Bearer`` must bring, except to ``OPEN``.
+    ``token``: what ``Authorization: Bearer`` must bring, except to ``OPEN``.
     """
 
-    def __init__(self, app: App, *, limits: Limits, hosts: Collection[str], token: str | None, metrics: Metrics, log: Log) -> None:
+    def __init__(self, app: App, *, limits: Limits, door: Door, token: str | None, metrics: Metrics, log: Log) -> None:
         self._app, self._limits, self._metrics, self._log = app, limits, metrics, log
-        self._hosts, self._token = frozenset(hosts), token.encode() if token else None
+        self._door, self._token = door, token.encode() if token else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -81,17 +79,11 @@ class Guard:
         return None
 
     def _admit(self, scope: Scope) -> None:
-        """Raises Refused for a name that is not ours (DNS rebinding), another site's page (CSRF), or a missing token."""
-        headers = dict(scope["headers"])
-        if "*" not in self._hosts and _name(headers.get(b"host", b"").decode("latin-1")) not in self._hosts:
-            raise Refused(421, "unknown-host", "This server does not go by that name. Start it with --allow-host NAME.")
-        origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin.decode("latin-1")).netloc != headers.get(b"host", b"").decode("latin-1"):
-            raise Refused(403, "foreign-page", "Pages of other sites may not ask this server.")
-        if headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin"):
-            raise Refused(403, "foreign-page", "Pages of other sites may not ask this server.")
+        """Raises Refused for a name that is not ours, another site's page, or a missing token."""
+        if shut := self._door.shut(scope):
+            raise Refused(*shut)
         if self._token is not None and scope["path"] not in OPEN:
-            scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+            scheme, _, given = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
             if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._token):
                 raise Refused(401, "no-token", "Send the token: Authorization: Bearer TOKEN.", {"www-authenticate": "Bearer"})
 
@@ -121,9 +113,3 @@ class Guard:
         method = scope["method"] if scope["method"] in METHODS else "other"
         told = {"id": exchange.id, "method": method, "route": route, "status": exchange.status, "ms": round(1000 * seconds, 1)}
         self._log("request", **told, **exchange.told, **({"fault": exchange.fault} if exchange.fault else {}))
-
-
-def _name(host: str) -> str:
-    """A Host header without its port."""
-    name, _, port = host.rpartition(":")
-    return (name if port.isdigit() else host).lower()

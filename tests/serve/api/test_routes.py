@@ -1,6 +1,7 @@
 """The API as its users see it: what it answers, what it says of itself, and that both agree."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import httpx
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def test_an_answer_is_what_the_predictor_says(served: "Server", bundle: "Bundle", pictures: list[bytes]) -> None:
+    from cutis.serve.api.replies import Predicted
     from cutis.serve.predictor import Predictor
-    from cutis.serve.replies import Predicted
 
     predictor = Predictor.open(bundle, backend="eager", precision="fp32", maps=False)
     answer = served.post(pictures[3])
@@ -66,7 +67,7 @@ def test_fault_i1_a_truncated_picture_is_422_and_the_others_of_the_request_are_a
 
 def test_heat_maps_come_as_pictures_and_as_numbers(served: "Server", pictures: list[bytes]) -> None:
     from cutis.report import heat
-    from cutis.serve.replies import Explained
+    from cutis.serve.api.replies import Explained
 
     out = io.BytesIO()
     Image.new("RGB", (400, 300), "brown").save(out, "PNG")
@@ -96,6 +97,12 @@ def test_a_heat_map_that_cannot_be_is_refused(served: "Server", pictures: list[b
     assert answer.json()["error"]["message"]
 
 
+def test_the_first_picture_that_can_be_read_is_drawn(served: "Server", pictures: list[bytes]) -> None:
+    alone, after = (served.post(*given, path="/v1/explain") for given in ([pictures[0]], [b"no picture", *pictures[:2]]))
+    assert after.status_code == 200
+    assert np.array_equal(*(np.asarray(Image.open(io.BytesIO(answer.content))) for answer in (alone, after)))
+
+
 def test_fault_i7_the_uploaded_bytes_are_never_given_back(served: "Server") -> None:
     out = io.BytesIO()
     Image.new("RGB", (24, 24), "brown").save(out, "JPEG")
@@ -108,7 +115,7 @@ def test_fault_i7_the_uploaded_bytes_are_never_given_back(served: "Server") -> N
 
 
 def test_what_it_says_of_itself(served: "Server", bundle: "Bundle") -> None:
-    from cutis.serve.replies import About
+    from cutis.serve.api.replies import About
 
     about = About.model_validate_json(httpx.get(f"{served.url}/v1/model").content)
     assert about.classes == list(bundle.classes)
@@ -118,16 +125,18 @@ def test_what_it_says_of_itself(served: "Server", bundle: "Bundle") -> None:
     assert httpx.get(f"{served.url}/ready").json() == {"status": "ready"}
 
 
-def test_metrics_count(served: "Server", pictures: list[bytes]) -> None:
+def counted(served: "Server") -> dict[str, float]:
+    """All samples of its metrics, by name and labels."""
     from prometheus_client.parser import text_string_to_metric_families
 
-    def counted() -> dict[str, float]:
-        families = text_string_to_metric_families(httpx.get(f"{served.url}/metrics").text)
-        return {s.name + str(sorted(s.labels.items())): s.value for f in families for s in f.samples}
+    families = text_string_to_metric_families(httpx.get(f"{served.url}/metrics").text)
+    return {s.name + str(sorted(s.labels.items())): s.value for f in families for s in f.samples}
 
-    before = counted()
+
+def test_metrics_count(served: "Server", pictures: list[bytes]) -> None:
+    before = counted(served)
     answer = served.post(*pictures[:3]).json()
-    after = counted()
+    after = counted(served)
     more = {name: value - before.get(name, 0) for name, value in after.items()}
     assert more["cutis_requests_total[('route', '/v1/predict'), ('status', '200')]"] == 1
     assert sum(value for name, value in more.items() if name.startswith("cutis_pictures_total")) == 3
@@ -135,8 +144,25 @@ def test_metrics_count(served: "Server", pictures: list[bytes]) -> None:
     assert after["cutis_queue_pictures[]"] == after["cutis_held_bytes[]"] == 0
 
 
+def test_each_batch_is_counted_once_and_what_is_no_picture_is_in_none(served: "Server", pictures: list[bytes]) -> None:
+    before = counted(served)
+    assert served.post(b"no picture").status_code == 415
+    assert counted(served)["cutis_batch_pictures_count[]"] == before["cutis_batch_pictures_count[]"]
+    with ThreadPoolExecutor(4) as clients:
+        for answer in clients.map(lambda i: served.post(pictures[i], pictures[i + 1], b"no picture"), range(4)):
+            assert answer.status_code == 200
+    assert counted(served)["cutis_batch_pictures_sum[]"] - before["cutis_batch_pictures_sum[]"] == 8
+
+
+def test_the_description_is_a_route_of_its_own_in_log_and_metrics(served: "Server") -> None:
+    answer = httpx.get(f"{served.url}/openapi.json")
+    told = next(one for one in served.said if one.get("id") == answer.headers["x-request-id"])
+    assert told["route"] == "/openapi.json"
+    assert counted(served)["cutis_requests_total[('route', '/openapi.json'), ('status', '200')]"] >= 1
+
+
 def test_the_description_holds_examples_that_are_answers(served: "Server") -> None:
-    from cutis.serve.replies import Explained, Predicted
+    from cutis.serve.api.replies import Explained, Predicted
 
     told = httpx.get(f"{served.url}/openapi.json").json()
     assert told["openapi"].startswith("3.")

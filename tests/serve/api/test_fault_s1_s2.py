@@ -5,6 +5,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 if TYPE_CHECKING:
@@ -106,3 +107,19 @@ def test_fault_s2_clients_that_send_a_byte_a_second_are_cut_off_and_stop_nobody(
             client.close()
     assert all(end == b"" for end in ends[::2]), "a head has no answer"
     assert all(end.startswith(b"HTTP/1.1 408") for end in ends[1::2])
+
+
+def test_fault_s2_a_client_that_reads_no_answer_is_cut_off(served: "Server") -> None:
+    server = psutil.Process(served.process.pid)
+    request = b"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", served.port))
+        mine = client.getsockname()[1]
+        client.sendall(request * 400)  # more than the system holds of the answers, so that the rest stays in the server
+        connected = True
+        until = time.monotonic() + 60
+        while connected and time.monotonic() < until:
+            connected = any(end.raddr and end.raddr.port == mine for end in server.net_connections())
+            time.sleep(0.2)
+    assert not connected

@@ -114,6 +114,28 @@ def test_fault_s10_a_killed_worker_costs_its_requests_and_no_more(server: "Serve
     assert httpx.get(f"{server.url}/ready").status_code == 200
 
 
+def test_fault_s10_a_worker_is_started_as_soon_as_the_machine_can(server: "Server", place: Path, pictures: list[bytes]) -> None:
+    def ready() -> int:
+        return sum(told["event"] == "model ready" for told in server.said)
+
+    known = ready()
+    shutil.rmtree(server.folder / "tmp")  # also the socket of the process from which workers are forked
+    (place / "bundle.json").touch()
+    assert "cannot be started" in server.wait_for("worker not started")["why"]
+    assert server.post(pictures[0]).status_code == 200, "the old one answers"
+    (server.folder / "tmp").mkdir()
+    worker = server.wait_for("model ready", known + 1)["worker"]
+
+    shutil.rmtree(server.folder / "tmp")
+    failed = sum(told["event"] == "worker not started" for told in server.said)
+    os.kill(worker, signal.SIGKILL)
+    server.wait_for("worker not started", failed + 2)
+    assert httpx.get(f"{server.url}/ready").status_code == 503
+    (server.folder / "tmp").mkdir()
+    server.wait_for("model ready", known + 2)
+    assert server.post(pictures[0]).status_code == 200
+
+
 def test_a_request_in_hand_is_answered_before_the_server_stops(server: "Server", pictures: list[bytes]) -> None:
     with httpx.Client() as client:
         form = client.build_request("POST", f"{server.url}/v1/predict", files={"files": pictures[0]})

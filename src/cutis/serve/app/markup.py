@@ -14,12 +14,17 @@ from numpy.typing import NDArray
 from cutis.data.images import Pixels
 from cutis.report import blocks, heat, pictures
 from cutis.report.drawing import THEME
+from cutis.serve.app.languages import Language
 from cutis.serve.pictures import within
 
 SHOWN = 960
 """Pixels of the longer side of a photo on the page."""
 MAPPED = 320
 """Pixels of the longer side of a heat map on the page; it is smooth, so the browser enlarges it without loss."""
+
+
+NOTHING = "data:image/svg+xml;base64," + base64.b64encode(b"<svg xmlns='http://www.w3.org/2000/svg' width='1' height='1'/>").decode()
+"""The ``data:`` address of a picture of nothing, where one could not be read."""
 
 
 @cache
@@ -69,7 +74,7 @@ def icon() -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(drawn.encode()).decode()
 
 
-def drop(say: Any, megabytes: int) -> Markup:
+def drop(say: Language, megabytes: int) -> Markup:
     """Streamlit writes its uploader in English only: its words, replaced by the page's through the style sheet."""
     hint, button = (say(key, size=megabytes).replace("\\", "").replace('"', "'").replace("<", "") for key in ("drop_hint", "browse"))
     return Markup('<style>.st-key-drop {{ --hint: "{}"; --browse: "{}"; }}</style>').format(Markup(hint), Markup(button))

@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from cutis.models.backends.quantised import no_telemetry
-from cutis.serve import worker as worker
+from cutis.serve.api import worker as worker
 
 no_telemetry()  # openvino's own would fork a process at its import
 with suppress(ImportError):
