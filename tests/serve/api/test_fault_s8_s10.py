@@ -40,6 +40,9 @@ class Desk:
     def answers(self, pictures: list[bytes]) -> list[bytes]:
         return pictures
 
+    def explained(self, pictures: list[bytes], wish: object, step: object) -> Reply:
+        return self.predicted(pictures)
+
     def predicted(self, found: list[bytes]) -> Reply:
         return Reply(200, "application/json", json.dumps(len(found)).encode(), ("answer",) * len(found))
 
@@ -63,13 +66,17 @@ def worker(desk: Desk, longest: float) -> Iterator[tuple[socket.socket, Child]]:
     """A worker in a thread, and the server's end of its socket."""
     mine, its = socket.socketpair()
     child = Child(its)
-    thread = threading.Thread(target=Worker(its, desk, 32, 0.002, longest).run)  # type: ignore[arg-type]
+    made = Worker(its, desk, 32, 0.002, longest)  # type: ignore[arg-type]
+    thread = threading.Thread(target=made.run)
     thread.start()
     try:
         yield mine, child
     finally:
         mine.close()
         thread.join()
+        made._decoders.shutdown()
+        made._explainer.shutdown()
+        made._batches.close()
         its.close()
 
 
@@ -114,12 +121,11 @@ def test_fault_s10_a_worker_that_is_stuck_is_ended() -> None:
                     await made.ask({"seconds": 3}, [b"endless"])
             return child.killed
 
-    try:
-        with worker(Desk(lambda data: over.wait()), longest=0.2) as (end, child):
+    with worker(Desk(lambda data: over.wait()), longest=0.2) as (end, child):
+        try:
             killed = asyncio.run(ask(end, child))
+        finally:
             over.set()
-    finally:
-        over.set()
     assert killed
 
 

@@ -11,7 +11,7 @@ LONGEST: Final = 60.0  # seconds that one step may take: the largest picture or 
 
 
 class Heart:
-    """Calls ``beat`` every now and then, from a thread of its own, while steps are under way and none of them takes longer than ``longest``.
+    """Calls ``beat`` every now and then, from a thread of its own, while steps are under way and none takes longer than ``longest``.
 
     So there is no beat where the process stands still, and none where a decoder or the network does.
     """

@@ -45,7 +45,7 @@ class Died(Exception):  # noqa: N818  (what happened to it)
     """The worker ended while it had a request in hand."""
 
 
-class Unstarted(ArtifactError):
+class Unstarted(ArtifactError):  # noqa: N818  (what happened to it)
     """No worker could be started, for reasons of the machine and not of the bundle: it may work later."""
 
 
@@ -65,7 +65,7 @@ class Process:
 
     @classmethod
     async def start(cls, order: Order) -> "Process":
-        """A worker that has loaded its model and run it once. Raises ArtifactError with its words where it cannot, Unstarted of the kind."""
+        """A worker that has loaded its model and run it once. Raises Unstarted, or ArtifactError with the worker's words."""
         try:
             child, end, scratch = await asyncio.to_thread(_begun, order)
         except CANNOT as error:
