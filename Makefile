@@ -69,4 +69,4 @@ demo-run/bundle/bundle.json: | .venv/ready
 	$(call environment,-e '.[dev]')
 
 .venv-bench/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
-	$(call environment,-e '.[backends]' -r benchmarks/requirements.txt)
+	$(call environment,-e '.[backends,serve]' -r benchmarks/requirements.txt)

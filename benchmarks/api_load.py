@@ -17,14 +17,15 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
 from benchmarks import _harness as harness
 
-CLIENTS, SECONDS, PHOTOS, SIZE = 16, 60, 128, (600, 450)
+CLIENTS, SECONDS, WARM, PHOTOS, SIZE = 16, 60, 10, 128, (600, 450)
 PARTS, EAGER, BACKEND = "decoding and bare backend, one process", "FastAPI, eager per request", "FastAPI, same backend per request"
 NOTE = "JPEG of 600 x 450. Clients and server share two cores. Random weights."
 ROW = harness.Row(
@@ -38,10 +39,11 @@ def prepare(case: str, side: str) -> Callable[[], int]:
     """A repeat: the load for a while; the photos that were answered."""
     seconds, count, size = (2, 8, 64) if harness.quick() else (SECONDS, PHOTOS, 224)
     folder = Path(tempfile.mkdtemp())
+    lengths: Iterator[float] = chain([min(WARM, seconds)], repeat(seconds))  # the first repeat only warms up
     bundle = made(case, size, folder)
     photos = jpegs(folder, count)
     if side == PARTS:
-        return parts(bundle, photos, seconds)
+        return parts(bundle, photos, lengths)
     port = free_port()
     if side == "cutis":
         command = [sys.executable, "-m", "cutis", "serve", str(bundle), "--port", str(port), "--sample", str(folder / "photos")]
@@ -54,7 +56,7 @@ def prepare(case: str, side: str) -> Callable[[], int]:
     requests = [request(port, photo) for photo in photos]
 
     def run() -> int:
-        times = asyncio.run(load(port, requests, seconds))
+        times = asyncio.run(load(port, requests, next(lengths)))
         cuts = statistics.quantiles(times, n=100)
         harness.remark(f"p50 {1000 * cuts[49]:.0f} ms, p99 {1000 * cuts[98]:.0f} ms")
         return len(times)
@@ -86,7 +88,7 @@ def jpegs(folder: Path, count: int) -> list[bytes]:
     return [path.read_bytes() for path in sorted((folder / "photos").iterdir())]
 
 
-def parts(bundle: Path, photos: list[bytes], seconds: float) -> Callable[[], int]:
+def parts(bundle: Path, photos: list[bytes], lengths: Iterator[float]) -> Callable[[], int]:
     """Decoding in a thread a core, ahead of full batches of the engine."""
     from cutis.serve.predictor import Predictor
 
@@ -95,7 +97,7 @@ def parts(bundle: Path, photos: list[bytes], seconds: float) -> Callable[[], int
     pool = ThreadPoolExecutor(os.cpu_count())
 
     def run() -> int:
-        done, until = 0, time.monotonic() + seconds
+        done, until = 0, time.monotonic() + next(lengths)
         ahead = decoded(0)
         while time.monotonic() < until:
             batch, ahead = [one.result() for one in ahead], decoded(done + 32)
