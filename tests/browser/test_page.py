@@ -203,7 +203,7 @@ def test_two_models_answer_beside_each_other(visit: Visit, two: str, drawn: list
     visitor.until("() => document.querySelectorAll('.verdict-card').length === 2")
     first, second = visitor.page.locator(".verdict-card").all_inner_texts()
     assert first.split() == second.split()
-    assert visitor.page.locator(".mapped .map").count() == 2
+    visitor.until("() => document.querySelectorAll('.mapped .map').length === 2")  # drawn after the answers
 
 
 def test_every_field_has_a_name_and_the_keyboard_reaches_it(visit: Visit, address: str, drawn: list[Path]) -> None:
